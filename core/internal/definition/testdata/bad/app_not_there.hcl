@@ -1,0 +1,6 @@
+vm "custom" {
+  strategy = "custom"
+  app {
+    path = "no/such/project"
+  }
+}

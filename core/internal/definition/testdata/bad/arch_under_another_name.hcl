@@ -1,0 +1,4 @@
+vm "custom" {
+  strategy = "custom"
+  arch = "amd64"
+}

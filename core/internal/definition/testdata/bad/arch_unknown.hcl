@@ -1,0 +1,4 @@
+vm "custom" {
+  strategy = "custom"
+  arch = "riscv64"
+}

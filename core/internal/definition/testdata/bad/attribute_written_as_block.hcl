@@ -1,0 +1,6 @@
+vm "custom" {
+  strategy = "custom"
+  arch {
+    name = "x86_64"
+  }
+}

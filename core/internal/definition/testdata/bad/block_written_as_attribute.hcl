@@ -1,0 +1,4 @@
+vm "custom" {
+  strategy = "custom"
+  app = "examples/hello_world"
+}

@@ -1,0 +1,7 @@
+vm "custom" {
+  strategy = "custom"
+  budget {
+    size   = "-8MB"
+    memory = "99999999999GB"
+  }
+}

@@ -1,0 +1,9 @@
+vm "custom" {
+  strategy = "custom"
+
+  custom {
+    kernel    = "6.12"
+    fragments = []
+    cmdline   = ""
+  }
+}

@@ -1,0 +1,7 @@
+vm "custom" {
+  strategy = "custom"
+
+  custom {
+    kernel = 6.10
+  }
+}

@@ -1,0 +1,8 @@
+vm "custom" {
+  strategy = "custom"
+
+  custom {
+    fragmets = ["base"]
+    swap     = true
+  }
+}

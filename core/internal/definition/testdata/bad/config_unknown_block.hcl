@@ -1,0 +1,9 @@
+vm "custom" {
+  strategy = "custom"
+
+  custom {
+    disk {
+      size = "1GB"
+    }
+  }
+}

@@ -1,0 +1,10 @@
+vm "custom" {
+  strategy = "custom"
+
+  custom {
+    fragments = [
+      "base",
+      "vritio",
+    ]
+  }
+}

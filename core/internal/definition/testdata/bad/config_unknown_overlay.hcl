@@ -1,0 +1,11 @@
+locals {
+  overlays = ["common", "nfs"]
+}
+
+vm "custom" {
+  strategy = "custom"
+
+  custom {
+    overlays = local.overlays
+  }
+}

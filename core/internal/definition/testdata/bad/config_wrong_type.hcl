@@ -1,0 +1,8 @@
+vm "custom" {
+  strategy = "custom"
+
+  custom {
+    fragments = "base"
+    busybox   = "perhaps"
+  }
+}

@@ -1,0 +1,7 @@
+vm "custom" {
+  strategy = "custom"
+  elixir = "1.18"
+  otp {
+    version = "29"
+  }
+}

@@ -1,0 +1,4 @@
+vm "custom" {
+  strategy = "custom"
+  elixir = "v1.18.3"
+}

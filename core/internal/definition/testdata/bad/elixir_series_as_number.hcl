@@ -1,0 +1,4 @@
+vm "custom" {
+  strategy = "custom"
+  elixir = 1.20
+}

@@ -1,0 +1,7 @@
+vm "custom" {
+  strategy = "custom"
+  otp {
+    emulator = "JIT"
+    link     = "statically"
+  }
+}

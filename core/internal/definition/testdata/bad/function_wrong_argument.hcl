@@ -1,0 +1,8 @@
+variable "name" {
+  default = "one"
+}
+
+vm "custom" {
+  strategy = "custom"
+  hostname = join("-", var.name)
+}

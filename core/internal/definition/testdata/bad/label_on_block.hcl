@@ -1,0 +1,6 @@
+vm "custom" {
+  strategy = "custom"
+  otp "27" {
+    link = "static"
+  }
+}

@@ -1,0 +1,7 @@
+vm "custom" {
+  strategy = "custom"
+
+  custom "small" {
+    busybox = true
+  }
+}

@@ -1,0 +1,10 @@
+vm "custom" {
+  strategy = "custom"
+  lean {
+    level = "stripped"
+  }
+  output {
+    formats     = ["bundle", "qcow2", "bundle"]
+    compression = "gzip"
+  }
+}

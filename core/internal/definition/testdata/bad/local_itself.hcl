@@ -1,0 +1,8 @@
+locals {
+  name = "${local.name}!"
+}
+
+vm "custom" {
+  strategy = "custom"
+  hostname = local.name
+}

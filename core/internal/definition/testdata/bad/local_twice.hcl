@@ -1,0 +1,11 @@
+locals {
+  name = "one"
+}
+
+locals {
+  name = "two"
+}
+
+vm "custom" {
+  strategy = "custom"
+}

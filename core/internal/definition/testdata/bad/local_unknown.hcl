@@ -1,0 +1,8 @@
+locals {
+  name = "one"
+}
+
+vm "custom" {
+  strategy = "custom"
+  hostname = local.nmae
+}

@@ -1,0 +1,9 @@
+locals {
+  name {
+    a = 1
+  }
+}
+
+vm "custom" {
+  strategy = "custom"
+}

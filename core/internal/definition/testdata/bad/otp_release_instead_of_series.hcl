@@ -1,0 +1,6 @@
+vm "custom" {
+  strategy = "custom"
+  otp {
+    version = "27.3.4"
+  }
+}

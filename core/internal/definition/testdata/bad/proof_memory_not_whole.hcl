@@ -1,0 +1,6 @@
+vm "custom" {
+  strategy = "custom"
+  proof {
+    memory = "128MB"
+  }
+}

@@ -1,0 +1,7 @@
+vm "custom" {
+  strategy = "custom"
+  proof {
+    timeout = "five minutes"
+    expect  = ["Hello", ""]
+  }
+}

@@ -1,0 +1,7 @@
+leanlab {
+  required_version = "two"
+}
+
+vm "custom" {
+  strategy = "custom"
+}

@@ -1,0 +1,7 @@
+vm "custom" {
+  strategy = "custom"
+  budget {
+    size   = "small"
+    memory = "3 parsecs"
+  }
+}

@@ -1,0 +1,7 @@
+vm "custom" {
+  strategy = "custom"
+  budget {
+    size   = "8mb"
+    memory = "64 MiB"
+  }
+}

@@ -1,0 +1,7 @@
+vm "custom" {
+  strategy = "custom"
+  budget {
+    size   = "8M"
+    memory = "64Mi"
+  }
+}

@@ -1,0 +1,6 @@
+vm "custom" {
+  strategy = "custom"
+  budget {
+    size = 8000000
+  }
+}

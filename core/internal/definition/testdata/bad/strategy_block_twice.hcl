@@ -1,0 +1,9 @@
+vm "custom" {
+  strategy = "custom"
+  custom {
+    busybox = true
+  }
+  custom {
+    busybox = false
+  }
+}

@@ -1,0 +1,7 @@
+vm "custom" {
+  arch = "x86_64"
+
+  custom {
+    busybox = true
+  }
+}

@@ -1,0 +1,3 @@
+vm "custom" {
+  strategy = 'custom'
+}

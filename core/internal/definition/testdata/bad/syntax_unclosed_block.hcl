@@ -1,0 +1,5 @@
+vm "custom" {
+  strategy = "custom"
+
+  otp {
+    version = "27"

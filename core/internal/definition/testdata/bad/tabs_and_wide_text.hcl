@@ -1,0 +1,4 @@
+vm "custom" {
+	strategy = "custom"
+	hostname = /* 漢字 */ "ホスト"
+}

@@ -1,0 +1,4 @@
+vm "custom" {
+  strategy = "custom"
+  colour = "blue"
+}

@@ -1,0 +1,7 @@
+vm "custom" {
+  strategy = "custom"
+  otp {
+    verison = "27"
+    jit     = true
+  }
+}

@@ -1,0 +1,5 @@
+vm "custom" {
+  strategy = "custom"
+  architecture = "x86_64"
+  hostnam  = "one"
+}

@@ -1,0 +1,6 @@
+vm "custom" {
+  strategy = "custom"
+  network {
+    dhcp = true
+  }
+}

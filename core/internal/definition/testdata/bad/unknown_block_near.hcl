@@ -1,0 +1,6 @@
+vm "custom" {
+  strategy = "custom"
+  budgets {
+    size = "8MB"
+  }
+}

@@ -1,0 +1,5 @@
+strategy = "custom"
+
+vm "custom" {
+  strategy = "custom"
+}

@@ -1,0 +1,7 @@
+vm "custom" {
+  strategy = "custom"
+}
+
+variables "app" {
+  default = ""
+}

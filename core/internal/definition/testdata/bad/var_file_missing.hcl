@@ -1,0 +1,4 @@
+# -var-file nowhere.leanvars
+vm "custom" {
+  strategy = "custom"
+}

@@ -1,0 +1,8 @@
+# -var app
+variable "app" {
+  default = ""
+}
+
+vm "custom" {
+  strategy = "custom"
+}

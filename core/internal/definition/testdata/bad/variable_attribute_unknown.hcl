@@ -1,0 +1,8 @@
+variable "keep" {
+  tpye    = string
+  default = ""
+}
+
+vm "custom" {
+  strategy = "custom"
+}

@@ -1,0 +1,11 @@
+variable "app" {
+  default = "a"
+}
+
+variable "app" {
+  default = "b"
+}
+
+vm "custom" {
+  strategy = "custom"
+}

@@ -1,0 +1,7 @@
+variable "keep" {
+  type = "list"
+}
+
+vm "custom" {
+  strategy = "custom"
+}

@@ -1,0 +1,10 @@
+variable "app" {
+  default = ""
+}
+
+vm "custom" {
+  strategy = "custom"
+  app {
+    path = var.ap
+  }
+}

@@ -1,0 +1,10 @@
+variable "app" {
+  type = string
+}
+
+vm "custom" {
+  strategy = "custom"
+  app {
+    path = var.app
+  }
+}

@@ -1,0 +1,3 @@
+vm "hello_world" {
+  strategy = "custom"
+}

@@ -1,0 +1,3 @@
+vm "custom" "small" {
+  strategy = "custom"
+}

@@ -1,0 +1,3 @@
+vm {
+  strategy = "custom"
+}

@@ -1,0 +1,4 @@
+vm "custom" {
+  strategy = "custom"
+  arch = ["x86_64"]
+}

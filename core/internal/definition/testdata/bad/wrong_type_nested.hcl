@@ -1,0 +1,6 @@
+vm "custom" {
+  strategy = "custom"
+  lean {
+    keep = ["ssl", ["crypto"]]
+  }
+}
