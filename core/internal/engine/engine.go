@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/definition"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/pluginhost"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/store"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
+	"github.com/somebloke1/elixir-lean-lab/core/source"
+)
+
+// Version is leanlab's own.
+const Version = "0.1.0"
+
+// Options is what a command line gives.
+type Options struct {
+	Dir         string // absolute; what relative paths are relative to, and where build/ is
+	Definitions *definition.Definitions
+	VM          *definition.VM
+	Store       *store.Store
+	UI          ui.UI
+	PluginDirs  []string
+	PluginLog   *os.File
+	LockPath    string // the lock file beside the definition
+	Mirror      string
+	Suite       string
+	Offline     bool
+	Install     bool // install missing Debian packages instead of naming them
+	NoProof     bool // leave the boot proof out, for a faster round while developing
+}
+
+// Engine builds one VM.
+type Engine struct {
+	Options
+	plugin     *pluginhost.Plugin
+	pluginPath string
+	desc       builder.Description
+	def        *builder.Definition
+	plan       *builder.Plan
+	sources    *source.Sources
+	lock       *source.Lock
+	releases   map[string]source.Release // by source name, once resolved
+	graph      map[string]builder.Step
+}
+
+// Build does everything that is not in the store yet, and publishes build/<vm>.
+func (e *Engine) Build(ctx context.Context) (*report.Manifest, error) {
+	if err := e.prepare(ctx); err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	if err := e.fetch(ctx); err != nil {
+		return nil, err
+	}
+	machine, err := e.runSteps(ctx)
+	if err != nil {
+		return nil, err
+	}
+	release, err := e.buildApp(ctx, machine)
+	if err != nil {
+		return nil, err
+	}
+	lean, err := e.leanTree(ctx, machine, release)
+	if err != nil {
+		return nil, err
+	}
+	images, err := e.writeImages(ctx, machine, lean)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.checkBudget(images); err != nil {
+		return nil, err
+	}
+	proof, err := e.prove(ctx, images)
+	if err != nil {
+		return nil, err
+	}
+	return e.publish(machine, release, lean, images, proof)
+}
+
+// Close stops the plugin.
+func (e *Engine) Close() error {
+	if e.plugin == nil {
+		return nil
+	}
+	err := e.plugin.Close()
+	e.plugin = nil
+	return err
+}
+
+// step looks a result up, and builds it when it is not there.
+func (e *Engine) step(ctx context.Context, title string, s store.Step, build func(ctx context.Context, out, work string, ev ui.Step) error) (*store.Entry, error) {
+	s.Scope = e.VM.Name
+	id := s.Kind
+	var shown ui.Step
+	entry, built, err := e.Store.Build(ctx, s, func(ctx context.Context, out, work string) error {
+		shown = e.UI.Start(id, title)
+		return build(ctx, out, work, &cpuCounter{Step: shown, ctx: ctx})
+	})
+	switch {
+	case err != nil:
+		if shown != nil {
+			shown.Fail(err)
+		}
+		return nil, err
+	case built:
+		shown.Done("")
+	default:
+		e.UI.Cached(id, title)
+	}
+	return entry, nil
+}
+
+// cpuCounter credits a step in the store with the processor time that its
+// commands report.
+type cpuCounter struct {
+	ui.Step
+	ctx context.Context
+}
+
+func (c *cpuCounter) Emit(ev builder.Event) {
+	if used, ok := ev.(builder.Usage); ok {
+		store.AddCPU(c.ctx, used.CPU)
+	}
+	c.Step.Emit(ev)
+}
+
+// entryDir resolves a Ref of the machine.
+func (r *stepResults) path(ref builder.Ref) string {
+	return filepath.Join(r.entries[ref.Step].Dir, ref.Path)
+}
+
+// jobs is how many processes one step may run: all processors, since steps that
+// run beside each other are rarely both at full width (OTP's build spends half
+// of its time on one core).
+func jobs() int { return runtime.NumCPU() }
+
+// ErrDiagnostics says that what is wrong has been shown with the definition.
+var ErrDiagnostics = errors.New("the definition has errors")

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
+	"github.com/somebloke1/elixir-lean-lab/core/source"
+)
+
+// fetch resolves every source of the plan and writes the lock. Archives that
+// are locked are downloaded later, when a step that reads them has to run: a
+// build that is all in the store needs no archive.
+func (e *Engine) fetch(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	var mu sync.Mutex
+	for _, req := range e.plan.Sources {
+		if r, ok := e.sources.Locked(req); ok {
+			e.releases[req.Name] = r
+			continue
+		}
+		group.Go(func() error {
+			r, _, err := e.get(ctx, req)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			e.releases[req.Name] = r
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return e.lock.Save()
+}
+
+// get fetches one source, shown as a step of its own unless it is there.
+func (e *Engine) get(ctx context.Context, req builder.Source) (source.Release, string, error) {
+	if r, ok := e.sources.Locked(req); ok {
+		if path, ok := e.sources.Cached(r); ok {
+			return r, path, nil
+		}
+	}
+	shown := e.UI.Start("source/"+req.Name, "source "+req.Name+" "+req.Series)
+	e.fetching.Store(req.Name, shown)
+	r, path, err := e.sources.Get(ctx, req)
+	if err != nil {
+		shown.Fail(err)
+		return r, "", err
+	}
+	shown.Done(fmt.Sprintf("%s from %s", r.Version, r.Origin))
+	return r, path, nil
+}
+
+// sourceProgress finds the step that a download belongs to.
+func (e *Engine) sourceProgress(name string, done, total int64) {
+	if shown, ok := e.fetching.Load(name); ok {
+		shown.(ui.Step).Emit(builder.Progress{Done: done, Total: total, Unit: "bytes"})
+	}
+}

@@ -1,0 +1,66 @@
+package otp
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+
+	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/source"
+)
+
+// Elixir compiles Elixir with an OTP.
+type Elixir struct {
+	Source string // the source archive
+	OTP    string // as made by Host.Build; needs its tools application, whose make(3) compiles Elixir's Erlang part
+	Out    string // bin/, lib/*/ebin, VERSION
+	Work   string
+	Jobs   int
+}
+
+// Build compiles and copies what is needed to run.
+func (e Elixir) Build(ctx context.Context, ev builder.Events) error {
+	top := filepath.Join(e.Work, "elixir")
+	if err := source.Unpack(ctx, e.Source, top, source.UnpackOptions{StripComponents: 1}); err != nil {
+		return err
+	}
+	home := filepath.Join(e.Work, "home")
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "make", "-j"+strconv.Itoa(max(e.Jobs, 1)), "compile")
+	cmd.Dir = top
+	cmd.Env = Toolchain{OTP: e.OTP}.environ(home)
+	if err := builder.Run(ctx, ev, cmd); err != nil {
+		return err
+	}
+	return e.install(top)
+}
+
+// install copies bin and ebin directories: all that elixir reads at run time.
+func (e Elixir) install(top string) error {
+	ebins, err := filepath.Glob(filepath.Join(top, "lib", "*", "ebin"))
+	if err != nil {
+		return err
+	}
+	if len(ebins) == 0 {
+		return fmt.Errorf("%s/lib/*/ebin: nothing was compiled", top)
+	}
+	for _, dir := range append(ebins, filepath.Join(top, "bin")) {
+		rel, err := filepath.Rel(top, dir)
+		if err != nil {
+			return err
+		}
+		if err := os.CopyFS(filepath.Join(e.Out, rel), os.DirFS(dir)); err != nil {
+			return err
+		}
+	}
+	version, err := os.ReadFile(filepath.Join(top, "VERSION"))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(e.Out, "VERSION"), version, 0o644)
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/kernel"
+	"github.com/somebloke1/elixir-lean-lab/core/source"
+)
+
+// Files of the busybox step.
+const (
+	busyboxProgram = "busybox"
+	busyboxLinks   = "busybox.links" // one path a line, made by its makefile
+)
+
+func busyboxBuild(ctx context.Context, def *builder.Definition, archive, config, work string, jobs int) (*kernel.Build, error) {
+	arch, err := kernel.ArchFor(def.Arch)
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(config)
+	if err != nil {
+		return nil, err
+	}
+	frag, err := kernel.ParseFragment(config, bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	src := filepath.Join(work, "busybox")
+	if err := source.Unpack(ctx, archive, src, source.UnpackOptions{StripComponents: 1}); err != nil {
+		return nil, err
+	}
+	return &kernel.Build{Source: src, Out: filepath.Join(work, "out"), Arch: arch.BusyBox(),
+		Fragments: []*kernel.Fragment{frag}, Jobs: jobs, Base: "allnoconfig"}, nil
+}
+
+func buildBusybox(ctx context.Context, req *builder.BuildRequest, ev builder.Events) error {
+	config := filepath.Join(req.Work, "busybox.config")
+	if err := os.WriteFile(config, busyboxConfig, 0o644); err != nil {
+		return err
+	}
+	b, err := busyboxBuild(ctx, req.Definition, req.Sources["busybox"].Path, config, req.Work, req.Jobs)
+	if err != nil {
+		return err
+	}
+	if err := b.Configure(ctx, ev); err != nil {
+		return err
+	}
+	program, err := b.Image(ctx, ev)
+	if err != nil {
+		return err
+	}
+	links := exec.CommandContext(ctx, "make", "-C", b.Out, busyboxLinks)
+	if err := builder.Run(ctx, ev, links); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(b.Out, busyboxLinks), filepath.Join(req.Out, busyboxLinks)); err != nil {
+		return err
+	}
+	return os.Rename(program, filepath.Join(req.Out, busyboxProgram))
+}
