@@ -1,0 +1,108 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/agext/levenshtein"
+)
+
+// OverlayDir is where overlays are found by name, below a definition's root.
+const OverlayDir = "overlays"
+
+// tableSuffix makes an overlay's device table of its directory's name. The
+// table stands beside the directory and not in it, since all that is in an
+// overlay ends up in the image: Buildroot's BR2_ROOTFS_OVERLAY copies it too.
+const tableSuffix = ".table"
+
+// AddOverlay puts the directory dir over the tree: its files replace the tree's,
+// owned by root, with the modes of AddDir. Then the device table dir.table is
+// applied, if there is one: owners, modes that git does not keep, device nodes,
+// and empty directories. See ApplyDeviceTable.
+func (t *Tree) AddOverlay(dir string) error {
+	if err := t.AddDir(dir, "/", Owner{}); err != nil {
+		return err
+	}
+	table := filepath.Clean(dir) + tableSuffix
+	f, err := os.Open(table)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return t.ApplyDeviceTable(table, f)
+}
+
+// UnknownOverlayError says that a name in a list of overlays has no directory.
+type UnknownOverlayError struct {
+	Index   int      // in the list
+	Name    string   // as given
+	Dir     string   // where it was looked for
+	Known   []string // the names that exist there
+	Nearest string   // of Known, or ""
+}
+
+func (e *UnknownOverlayError) Error() string {
+	msg := fmt.Sprintf("there is no overlay %q in %s", e.Name, e.Dir)
+	if e.Nearest != "" {
+		msg += fmt.Sprintf(": did you mean %q?", e.Nearest)
+	}
+	if len(e.Known) > 0 {
+		msg += " Known are " + strings.Join(e.Known, ", ") + "."
+	}
+	return msg
+}
+
+// FindOverlays returns the directories that names stand for, in order. A name is
+// <root>/overlays/<name>; with a slash in it, it is a path, relative to root
+// unless absolute.
+func FindOverlays(root string, names []string) ([]string, error) {
+	var dirs []string
+	for i, name := range names {
+		dir := filepath.Join(root, OverlayDir, name)
+		if strings.ContainsRune(name, '/') {
+			dir = name
+			if !filepath.IsAbs(name) {
+				dir = filepath.Join(root, name)
+			}
+		}
+		info, err := os.Stat(dir)
+		if name == "" || name == "." || name == ".." || errors.Is(err, fs.ErrNotExist) {
+			return nil, unknownOverlay(i, name, filepath.Dir(dir))
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			return nil, fmt.Errorf("%s: an overlay is a directory, this is none", dir)
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs, nil
+}
+
+func unknownOverlay(index int, name, dir string) error {
+	e := &UnknownOverlayError{Index: index, Name: name, Dir: dir}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// A third of the letters may differ: enough for a slip of the fingers.
+	least := len(name)/3 + 1
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		e.Known = append(e.Known, entry.Name())
+		if d := levenshtein.Distance(filepath.Base(name), entry.Name(), nil); d <= least {
+			e.Nearest, least = entry.Name(), d-1
+		}
+	}
+	return e
+}
