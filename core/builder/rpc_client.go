@@ -25,6 +25,10 @@ type Failure struct{ Message string }
 
 func (f *Failure) Error() string { return f.Message }
 
+// ErrDisconnected says that the connection broke: the plugin has crashed, or
+// was killed.
+var ErrDisconnected = errors.New("the connection to the plugin broke")
+
 // Client is a Builder and a Packager at the other end of a connection. Host
 // programs use it; a plugin author does not.
 type Client struct {
@@ -217,6 +221,8 @@ func fromStatus(ctx context.Context, err error) error {
 		return err
 	case s.Code() == codes.Unknown:
 		return &Failure{Message: cleanText(s.Message())}
+	case s.Code() == codes.Unavailable:
+		return ErrDisconnected
 	default:
 		return errors.New(cleanText(s.Message()))
 	}
