@@ -160,7 +160,10 @@ func (img *elfImage) describe(f *ELF) error {
 	for _, p := range img.progs {
 		switch elf.ProgType(p.Type) {
 		case elf.PT_INTERP:
-			if p.Filesz == 0 || p.Filesz > maxPath {
+			if p.Filesz == 0 {
+				continue // debug information kept apart: objcopy --only-keep-debug
+			}
+			if p.Filesz > maxPath {
 				return fmt.Errorf("damaged ELF file: the interpreter's name has %d bytes", p.Filesz)
 			}
 			b, err := img.at(p.Off, p.Filesz)

@@ -30,24 +30,20 @@ func (e *MissingLibraryError) Error() string {
 // AddSharedLibraries completes the tree with what its ELF files load: their
 // interpreters (PT_INTERP) and, transitively, the libraries they need
 // (DT_NEEDED). A library that the tree has in one of dirs stays. The others come
-// from sysroot ("/" for the build host's own), where they are looked for in
-// dirs, in that order; they keep the directory and are named as they are asked
-// for, a link replaced by what it points to. The machine must be the same.
+// from the build host, where they are looked for in dirs, in that order. They
+// get the path at which they were found, a link replaced by what it points to.
+// The machine must be that of the file that needs them.
 //
-// dirs are absolute paths in the sysroot and should be directories that the
-// dynamic linker searches by itself, for there is no ld.so.conf and no cache:
-// ld.so(8). RPATH and RUNPATH are not considered. It returns the paths that it
-// added, in the order in which they were found to be needed.
-func (t *Tree) AddSharedLibraries(sysroot string, dirs []string) ([]string, error) {
-	sysroot, err := filepath.EvalSymlinks(sysroot)
-	if err != nil {
-		return nil, err
-	}
+// dirs should be directories that the dynamic linker searches by itself, for
+// there is no ld.so.conf and no cache: ld.so(8). RPATH and RUNPATH are not
+// considered. It returns the paths that it added, in the order in which they
+// were found to be needed.
+func (t *Tree) AddSharedLibraries(dirs []string) ([]string, error) {
 	queue, err := ELFs(t)
 	if err != nil {
 		return nil, err
 	}
-	l := libraries{tree: t, sysroot: sysroot, dirs: dirs}
+	l := libraries{tree: t, dirs: dirs}
 	for len(queue) > 0 {
 		f := queue[0]
 		queue = queue[1:]
@@ -61,10 +57,9 @@ func (t *Tree) AddSharedLibraries(sysroot string, dirs []string) ([]string, erro
 }
 
 type libraries struct {
-	tree    *Tree
-	sysroot string
-	dirs    []string
-	added   []string
+	tree  *Tree
+	dirs  []string
+	added []string
 }
 
 // complete adds what f itself needs, and returns the files it added.
@@ -127,14 +122,11 @@ func (w wrongMachine) Error() string {
 	return fmt.Sprintf("%s is for %v, not %v", w.file, w.got, w.want)
 }
 
-// add copies name of the sysroot into the tree.
+// add copies name from the host into the tree.
 func (l *libraries) add(name string, machine elf.Machine) (*ELF, error) {
-	host, err := filepath.EvalSymlinks(filepath.Join(l.sysroot, filepath.FromSlash(name)))
+	host, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return nil, err
-	}
-	if rel, err := filepath.Rel(l.sysroot, host); err != nil || !filepath.IsLocal(rel) {
-		return nil, fmt.Errorf("%s leads out of the sysroot %s, to %s", name, l.sysroot, host)
 	}
 	lib, err := readELFFile(host)
 	if err != nil {
