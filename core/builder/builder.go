@@ -1,6 +1,9 @@
 package builder
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Builder is what a strategy's plugin implements. The host calls it over gRPC
 // (see Serve), or directly in tests (see buildertest).
@@ -215,7 +218,8 @@ type Events interface {
 	Emit(Event)
 }
 
-// Event is one of Log, Progress, StepStarted, StepFinished, Notice or Artifact.
+// Event is one of Log, Progress, StepStarted, StepFinished, Notice, Artifact or
+// Usage.
 type Event interface{ isEvent() }
 
 // Log is one line of output, without its newline.
@@ -237,9 +241,14 @@ type Notice struct{ Diagnostic Diagnostic }
 // Artifact is a file worth naming, relative to the step's Out.
 type Artifact struct{ Name, Path string }
 
+// Usage is the processor time that a command took, with that of its children.
+// Run emits it.
+type Usage struct{ CPU time.Duration }
+
 func (Log) isEvent()          {}
 func (Progress) isEvent()     {}
 func (StepStarted) isEvent()  {}
 func (StepFinished) isEvent() {}
 func (Notice) isEvent()       {}
 func (Artifact) isEvent()     {}
+func (Usage) isEvent()        {}

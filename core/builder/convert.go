@@ -1,6 +1,8 @@
 package builder
 
 import (
+	"time"
+
 	"strings"
 	"unicode/utf8"
 
@@ -215,6 +217,8 @@ func eventToPB(e Event) *builderpb.Event {
 		return &builderpb.Event{Kind: &builderpb.Event_Notice{Notice: &builderpb.Notice{Diagnostic: diagnosticToPB(e.Diagnostic)}}}
 	case Artifact:
 		return &builderpb.Event{Kind: &builderpb.Event_Artifact{Artifact: &builderpb.Artifact{Name: e.Name, Path: e.Path}}}
+	case Usage:
+		return &builderpb.Event{Kind: &builderpb.Event_Usage{Usage: &builderpb.Usage{CpuNanoseconds: int64(e.CPU)}}}
 	}
 	return nil
 }
@@ -235,6 +239,8 @@ func eventFromPB(e *builderpb.Event) Event {
 		return Notice{Diagnostic: diagnosticFromPB(k.Notice.GetDiagnostic())}
 	case *builderpb.Event_Artifact:
 		return Artifact{Name: k.Artifact.GetName(), Path: k.Artifact.GetPath()}
+	case *builderpb.Event_Usage:
+		return Usage{CPU: time.Duration(k.Usage.GetCpuNanoseconds())}
 	}
 	return nil
 }

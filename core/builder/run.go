@@ -66,6 +66,9 @@ func run(ctx context.Context, ev Events, cmd *exec.Cmd, grace time.Duration) err
 	// A process that left the group may hold the pipe open for ever.
 	_ = out.SetReadDeadline(time.Now().Add(drainTime))
 	<-drained
+	if cmd.ProcessState != nil {
+		ev.Emit(Usage{CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()})
+	}
 
 	if err != nil {
 		if ctx.Err() != nil {

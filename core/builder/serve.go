@@ -68,7 +68,13 @@ func (p *grpcPlugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, conn *g
 // host closes it, when the host dies (by SIGKILL too) and on SIGTERM,
 // everything below this process is killed first. For that the process becomes
 // the parent of its orphaned descendants (PR_SET_CHILD_SUBREAPER(2const)).
+//
+// Started by a person's command instead, as `PLUGIN configure REQUEST`, it runs
+// the builder's Configure with the terminal (see Configurer).
 func Serve(b Builder) {
+	if len(os.Args) == 3 && os.Args[1] == configureWord {
+		os.Exit(serveConfigure(b, os.Args[2]))
+	}
 	if os.Getenv(Handshake.MagicCookieKey) != Handshake.MagicCookieValue {
 		d := b.Describe()
 		fmt.Fprintf(os.Stderr, "%s is a builder plugin for leanlab: strategy %q, version %s.\n"+

@@ -2091,6 +2091,7 @@ type Event struct {
 	//	*Event_StepFinished
 	//	*Event_Notice
 	//	*Event_Artifact
+	//	*Event_Usage
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2187,6 +2188,15 @@ func (x *Event) GetArtifact() *Artifact {
 	return nil
 }
 
+func (x *Event) GetUsage() *Usage {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_Usage); ok {
+			return x.Usage
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -2215,6 +2225,10 @@ type Event_Artifact struct {
 	Artifact *Artifact `protobuf:"bytes,6,opt,name=artifact,proto3,oneof"`
 }
 
+type Event_Usage struct {
+	Usage *Usage `protobuf:"bytes,7,opt,name=usage,proto3,oneof"`
+}
+
 func (*Event_Log) isEvent_Kind() {}
 
 func (*Event_Progress) isEvent_Kind() {}
@@ -2227,6 +2241,53 @@ func (*Event_Notice) isEvent_Kind() {}
 
 func (*Event_Artifact) isEvent_Kind() {}
 
+func (*Event_Usage) isEvent_Kind() {}
+
+// Processor time that a command of the step took.
+type Usage struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	CpuNanoseconds int64                  `protobuf:"varint,1,opt,name=cpu_nanoseconds,json=cpuNanoseconds,proto3" json:"cpu_nanoseconds,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Usage) Reset() {
+	*x = Usage{}
+	mi := &file_builder_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Usage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Usage) ProtoMessage() {}
+
+func (x *Usage) ProtoReflect() protoreflect.Message {
+	mi := &file_builder_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Usage.ProtoReflect.Descriptor instead.
+func (*Usage) Descriptor() ([]byte, []int) {
+	return file_builder_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Usage) GetCpuNanoseconds() int64 {
+	if x != nil {
+		return x.CpuNanoseconds
+	}
+	return 0
+}
+
 type Log struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Line          string                 `protobuf:"bytes,1,opt,name=line,proto3" json:"line,omitempty"`
@@ -2236,7 +2297,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_builder_proto_msgTypes[34]
+	mi := &file_builder_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2309,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[34]
+	mi := &file_builder_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2322,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{34}
+	return file_builder_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Log) GetLine() string {
@@ -2282,7 +2343,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_builder_proto_msgTypes[35]
+	mi := &file_builder_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2294,7 +2355,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[35]
+	mi := &file_builder_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2307,7 +2368,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{35}
+	return file_builder_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Progress) GetDone() int64 {
@@ -2340,7 +2401,7 @@ type StepStarted struct {
 
 func (x *StepStarted) Reset() {
 	*x = StepStarted{}
-	mi := &file_builder_proto_msgTypes[36]
+	mi := &file_builder_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2413,7 @@ func (x *StepStarted) String() string {
 func (*StepStarted) ProtoMessage() {}
 
 func (x *StepStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[36]
+	mi := &file_builder_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2426,7 @@ func (x *StepStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepStarted.ProtoReflect.Descriptor instead.
 func (*StepStarted) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{36}
+	return file_builder_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StepStarted) GetTitle() string {
@@ -2384,7 +2445,7 @@ type StepFinished struct {
 
 func (x *StepFinished) Reset() {
 	*x = StepFinished{}
-	mi := &file_builder_proto_msgTypes[37]
+	mi := &file_builder_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +2457,7 @@ func (x *StepFinished) String() string {
 func (*StepFinished) ProtoMessage() {}
 
 func (x *StepFinished) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[37]
+	mi := &file_builder_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +2470,7 @@ func (x *StepFinished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepFinished.ProtoReflect.Descriptor instead.
 func (*StepFinished) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{37}
+	return file_builder_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StepFinished) GetTitle() string {
@@ -2428,7 +2489,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_builder_proto_msgTypes[38]
+	mi := &file_builder_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2440,7 +2501,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[38]
+	mi := &file_builder_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2453,7 +2514,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{38}
+	return file_builder_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Notice) GetDiagnostic() *Diagnostic {
@@ -2473,7 +2534,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_builder_proto_msgTypes[39]
+	mi := &file_builder_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2485,7 +2546,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[39]
+	mi := &file_builder_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2498,7 +2559,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{39}
+	return file_builder_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Artifact) GetName() string {
@@ -2677,15 +2738,18 @@ const file_builder_proto_rawDesc = "" +
 	"\tComponent\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
-	"\x05paths\x18\x03 \x03(\tR\x05paths\"\xf9\x02\n" +
+	"\x05paths\x18\x03 \x03(\tR\x05paths\"\xac\x03\n" +
 	"\x05Event\x12+\n" +
 	"\x03log\x18\x01 \x01(\v2\x17.leanlab.builder.v1.LogH\x00R\x03log\x12:\n" +
 	"\bprogress\x18\x02 \x01(\v2\x1c.leanlab.builder.v1.ProgressH\x00R\bprogress\x12D\n" +
 	"\fstep_started\x18\x03 \x01(\v2\x1f.leanlab.builder.v1.StepStartedH\x00R\vstepStarted\x12G\n" +
 	"\rstep_finished\x18\x04 \x01(\v2 .leanlab.builder.v1.StepFinishedH\x00R\fstepFinished\x124\n" +
 	"\x06notice\x18\x05 \x01(\v2\x1a.leanlab.builder.v1.NoticeH\x00R\x06notice\x12:\n" +
-	"\bartifact\x18\x06 \x01(\v2\x1c.leanlab.builder.v1.ArtifactH\x00R\bartifactB\x06\n" +
-	"\x04kind\"\x19\n" +
+	"\bartifact\x18\x06 \x01(\v2\x1c.leanlab.builder.v1.ArtifactH\x00R\bartifact\x121\n" +
+	"\x05usage\x18\a \x01(\v2\x19.leanlab.builder.v1.UsageH\x00R\x05usageB\x06\n" +
+	"\x04kind\"0\n" +
+	"\x05Usage\x12'\n" +
+	"\x0fcpu_nanoseconds\x18\x01 \x01(\x03R\x0ecpuNanoseconds\"\x19\n" +
 	"\x03Log\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\tR\x04line\"H\n" +
 	"\bProgress\x12\x12\n" +
@@ -2729,7 +2793,7 @@ func file_builder_proto_rawDescGZIP() []byte {
 }
 
 var file_builder_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_builder_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_builder_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_builder_proto_goTypes = []any{
 	(Severity)(0),            // 0: leanlab.builder.v1.Severity
 	(*DescribeRequest)(nil),  // 1: leanlab.builder.v1.DescribeRequest
@@ -2766,16 +2830,17 @@ var file_builder_proto_goTypes = []any{
 	(*Emulator)(nil),         // 32: leanlab.builder.v1.Emulator
 	(*Component)(nil),        // 33: leanlab.builder.v1.Component
 	(*Event)(nil),            // 34: leanlab.builder.v1.Event
-	(*Log)(nil),              // 35: leanlab.builder.v1.Log
-	(*Progress)(nil),         // 36: leanlab.builder.v1.Progress
-	(*StepStarted)(nil),      // 37: leanlab.builder.v1.StepStarted
-	(*StepFinished)(nil),     // 38: leanlab.builder.v1.StepFinished
-	(*Notice)(nil),           // 39: leanlab.builder.v1.Notice
-	(*Artifact)(nil),         // 40: leanlab.builder.v1.Artifact
-	nil,                      // 41: leanlab.builder.v1.BuildRequest.NeedsEntry
-	nil,                      // 42: leanlab.builder.v1.BuildRequest.SourcesEntry
-	nil,                      // 43: leanlab.builder.v1.Step.InputsEntry
-	nil,                      // 44: leanlab.builder.v1.Toolchain.EnvEntry
+	(*Usage)(nil),            // 35: leanlab.builder.v1.Usage
+	(*Log)(nil),              // 36: leanlab.builder.v1.Log
+	(*Progress)(nil),         // 37: leanlab.builder.v1.Progress
+	(*StepStarted)(nil),      // 38: leanlab.builder.v1.StepStarted
+	(*StepFinished)(nil),     // 39: leanlab.builder.v1.StepFinished
+	(*Notice)(nil),           // 40: leanlab.builder.v1.Notice
+	(*Artifact)(nil),         // 41: leanlab.builder.v1.Artifact
+	nil,                      // 42: leanlab.builder.v1.BuildRequest.NeedsEntry
+	nil,                      // 43: leanlab.builder.v1.BuildRequest.SourcesEntry
+	nil,                      // 44: leanlab.builder.v1.Step.InputsEntry
+	nil,                      // 45: leanlab.builder.v1.Toolchain.EnvEntry
 }
 var file_builder_proto_depIdxs = []int32{
 	17, // 0: leanlab.builder.v1.DescribeResponse.description:type_name -> leanlab.builder.v1.Description
@@ -2786,8 +2851,8 @@ var file_builder_proto_depIdxs = []int32{
 	21, // 5: leanlab.builder.v1.PlanRequest.definition:type_name -> leanlab.builder.v1.Definition
 	25, // 6: leanlab.builder.v1.PlanResponse.plan:type_name -> leanlab.builder.v1.Plan
 	21, // 7: leanlab.builder.v1.BuildRequest.definition:type_name -> leanlab.builder.v1.Definition
-	41, // 8: leanlab.builder.v1.BuildRequest.needs:type_name -> leanlab.builder.v1.BuildRequest.NeedsEntry
-	42, // 9: leanlab.builder.v1.BuildRequest.sources:type_name -> leanlab.builder.v1.BuildRequest.SourcesEntry
+	42, // 8: leanlab.builder.v1.BuildRequest.needs:type_name -> leanlab.builder.v1.BuildRequest.NeedsEntry
+	43, // 9: leanlab.builder.v1.BuildRequest.sources:type_name -> leanlab.builder.v1.BuildRequest.SourcesEntry
 	34, // 10: leanlab.builder.v1.BuildResponse.event:type_name -> leanlab.builder.v1.Event
 	11, // 11: leanlab.builder.v1.BuildResponse.result:type_name -> leanlab.builder.v1.BuildResult
 	30, // 12: leanlab.builder.v1.BuildResult.machine:type_name -> leanlab.builder.v1.Machine
@@ -2803,7 +2868,7 @@ var file_builder_proto_depIdxs = []int32{
 	0,  // 22: leanlab.builder.v1.Diagnostic.severity:type_name -> leanlab.builder.v1.Severity
 	26, // 23: leanlab.builder.v1.Plan.sources:type_name -> leanlab.builder.v1.Source
 	27, // 24: leanlab.builder.v1.Plan.steps:type_name -> leanlab.builder.v1.Step
-	43, // 25: leanlab.builder.v1.Step.inputs:type_name -> leanlab.builder.v1.Step.InputsEntry
+	44, // 25: leanlab.builder.v1.Step.inputs:type_name -> leanlab.builder.v1.Step.InputsEntry
 	29, // 26: leanlab.builder.v1.Machine.kernel:type_name -> leanlab.builder.v1.Ref
 	29, // 27: leanlab.builder.v1.Machine.rootfs:type_name -> leanlab.builder.v1.Ref
 	31, // 28: leanlab.builder.v1.Machine.toolchain:type_name -> leanlab.builder.v1.Toolchain
@@ -2811,34 +2876,35 @@ var file_builder_proto_depIdxs = []int32{
 	33, // 30: leanlab.builder.v1.Machine.components:type_name -> leanlab.builder.v1.Component
 	29, // 31: leanlab.builder.v1.Toolchain.otp:type_name -> leanlab.builder.v1.Ref
 	29, // 32: leanlab.builder.v1.Toolchain.elixir:type_name -> leanlab.builder.v1.Ref
-	44, // 33: leanlab.builder.v1.Toolchain.env:type_name -> leanlab.builder.v1.Toolchain.EnvEntry
-	35, // 34: leanlab.builder.v1.Event.log:type_name -> leanlab.builder.v1.Log
-	36, // 35: leanlab.builder.v1.Event.progress:type_name -> leanlab.builder.v1.Progress
-	37, // 36: leanlab.builder.v1.Event.step_started:type_name -> leanlab.builder.v1.StepStarted
-	38, // 37: leanlab.builder.v1.Event.step_finished:type_name -> leanlab.builder.v1.StepFinished
-	39, // 38: leanlab.builder.v1.Event.notice:type_name -> leanlab.builder.v1.Notice
-	40, // 39: leanlab.builder.v1.Event.artifact:type_name -> leanlab.builder.v1.Artifact
-	24, // 40: leanlab.builder.v1.Notice.diagnostic:type_name -> leanlab.builder.v1.Diagnostic
-	28, // 41: leanlab.builder.v1.BuildRequest.SourcesEntry.value:type_name -> leanlab.builder.v1.FetchedSource
-	1,  // 42: leanlab.builder.v1.Builder.Describe:input_type -> leanlab.builder.v1.DescribeRequest
-	3,  // 43: leanlab.builder.v1.Builder.Probe:input_type -> leanlab.builder.v1.ProbeRequest
-	5,  // 44: leanlab.builder.v1.Builder.Validate:input_type -> leanlab.builder.v1.ValidateRequest
-	7,  // 45: leanlab.builder.v1.Builder.Plan:input_type -> leanlab.builder.v1.PlanRequest
-	9,  // 46: leanlab.builder.v1.Builder.Build:input_type -> leanlab.builder.v1.BuildRequest
-	12, // 47: leanlab.builder.v1.Builder.Package:input_type -> leanlab.builder.v1.PackageRequest
-	15, // 48: leanlab.builder.v1.Builder.Stop:input_type -> leanlab.builder.v1.StopRequest
-	2,  // 49: leanlab.builder.v1.Builder.Describe:output_type -> leanlab.builder.v1.DescribeResponse
-	4,  // 50: leanlab.builder.v1.Builder.Probe:output_type -> leanlab.builder.v1.ProbeResponse
-	6,  // 51: leanlab.builder.v1.Builder.Validate:output_type -> leanlab.builder.v1.ValidateResponse
-	8,  // 52: leanlab.builder.v1.Builder.Plan:output_type -> leanlab.builder.v1.PlanResponse
-	10, // 53: leanlab.builder.v1.Builder.Build:output_type -> leanlab.builder.v1.BuildResponse
-	13, // 54: leanlab.builder.v1.Builder.Package:output_type -> leanlab.builder.v1.PackageResponse
-	16, // 55: leanlab.builder.v1.Builder.Stop:output_type -> leanlab.builder.v1.StopResponse
-	49, // [49:56] is the sub-list for method output_type
-	42, // [42:49] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	45, // 33: leanlab.builder.v1.Toolchain.env:type_name -> leanlab.builder.v1.Toolchain.EnvEntry
+	36, // 34: leanlab.builder.v1.Event.log:type_name -> leanlab.builder.v1.Log
+	37, // 35: leanlab.builder.v1.Event.progress:type_name -> leanlab.builder.v1.Progress
+	38, // 36: leanlab.builder.v1.Event.step_started:type_name -> leanlab.builder.v1.StepStarted
+	39, // 37: leanlab.builder.v1.Event.step_finished:type_name -> leanlab.builder.v1.StepFinished
+	40, // 38: leanlab.builder.v1.Event.notice:type_name -> leanlab.builder.v1.Notice
+	41, // 39: leanlab.builder.v1.Event.artifact:type_name -> leanlab.builder.v1.Artifact
+	35, // 40: leanlab.builder.v1.Event.usage:type_name -> leanlab.builder.v1.Usage
+	24, // 41: leanlab.builder.v1.Notice.diagnostic:type_name -> leanlab.builder.v1.Diagnostic
+	28, // 42: leanlab.builder.v1.BuildRequest.SourcesEntry.value:type_name -> leanlab.builder.v1.FetchedSource
+	1,  // 43: leanlab.builder.v1.Builder.Describe:input_type -> leanlab.builder.v1.DescribeRequest
+	3,  // 44: leanlab.builder.v1.Builder.Probe:input_type -> leanlab.builder.v1.ProbeRequest
+	5,  // 45: leanlab.builder.v1.Builder.Validate:input_type -> leanlab.builder.v1.ValidateRequest
+	7,  // 46: leanlab.builder.v1.Builder.Plan:input_type -> leanlab.builder.v1.PlanRequest
+	9,  // 47: leanlab.builder.v1.Builder.Build:input_type -> leanlab.builder.v1.BuildRequest
+	12, // 48: leanlab.builder.v1.Builder.Package:input_type -> leanlab.builder.v1.PackageRequest
+	15, // 49: leanlab.builder.v1.Builder.Stop:input_type -> leanlab.builder.v1.StopRequest
+	2,  // 50: leanlab.builder.v1.Builder.Describe:output_type -> leanlab.builder.v1.DescribeResponse
+	4,  // 51: leanlab.builder.v1.Builder.Probe:output_type -> leanlab.builder.v1.ProbeResponse
+	6,  // 52: leanlab.builder.v1.Builder.Validate:output_type -> leanlab.builder.v1.ValidateResponse
+	8,  // 53: leanlab.builder.v1.Builder.Plan:output_type -> leanlab.builder.v1.PlanResponse
+	10, // 54: leanlab.builder.v1.Builder.Build:output_type -> leanlab.builder.v1.BuildResponse
+	13, // 55: leanlab.builder.v1.Builder.Package:output_type -> leanlab.builder.v1.PackageResponse
+	16, // 56: leanlab.builder.v1.Builder.Stop:output_type -> leanlab.builder.v1.StopResponse
+	50, // [50:57] is the sub-list for method output_type
+	43, // [43:50] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_builder_proto_init() }
@@ -2861,6 +2927,7 @@ func file_builder_proto_init() {
 		(*Event_StepFinished)(nil),
 		(*Event_Notice)(nil),
 		(*Event_Artifact)(nil),
+		(*Event_Usage)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2868,7 +2935,7 @@ func file_builder_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_builder_proto_rawDesc), len(file_builder_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   44,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
