@@ -47,7 +47,7 @@ func commonFlags() []string {
 func unpack(ctx context.Context, ev builder.Events, archive, dir string) error {
 	ev.Emit(builder.StepStarted{Title: "unpacking"})
 	defer ev.Emit(builder.StepFinished{Title: "unpacking"})
-	if err := source.Unpack(ctx, archive, dir, source.UnpackOptions{StripComponents: 1}); err != nil {
+	if err := source.Unpack(ctx, archive, dir, source.UnpackOptions{Strip: 1}); err != nil {
 		return err
 	}
 	configure := filepath.Join(dir, "configure")
@@ -59,7 +59,7 @@ func unpack(ctx context.Context, ev builder.Events, archive, dir string) error {
 
 // run runs a program in an unpacked OTP tree.
 func run(ctx context.Context, ev builder.Events, erlTop string, env []string, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.Command(name, args...)
 	cmd.Dir = erlTop
 	cmd.Env = append(buildEnv(), "ERL_TOP="+erlTop)
 	cmd.Env = append(cmd.Env, env...)
@@ -81,7 +81,7 @@ func buildEnv() []string {
 // CompilerVersion names the C compiler and C library of the host, for step
 // inputs: another compiler makes other files.
 func CompilerVersion(ctx context.Context, cc string) (string, error) {
-	out, err := exec.CommandContext(ctx, cc, "--version").Output()
+	out, err := exec.Command(cc, "--version").Output()
 	if err != nil {
 		return "", fmt.Errorf("%s --version: %w (install gcc)", cc, err)
 	}

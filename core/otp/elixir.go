@@ -24,14 +24,14 @@ type Elixir struct {
 // Build compiles and copies what is needed to run.
 func (e Elixir) Build(ctx context.Context, ev builder.Events) error {
 	top := filepath.Join(e.Work, "elixir")
-	if err := source.Unpack(ctx, e.Source, top, source.UnpackOptions{StripComponents: 1}); err != nil {
+	if err := source.Unpack(ctx, e.Source, top, source.UnpackOptions{Strip: 1}); err != nil {
 		return err
 	}
 	home := filepath.Join(e.Work, "home")
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "make", "-j"+strconv.Itoa(max(e.Jobs, 1)), "compile")
+	cmd := exec.Command("make", "-j"+strconv.Itoa(max(e.Jobs, 1)), "compile")
 	cmd.Dir = top
 	cmd.Env = Toolchain{OTP: e.OTP}.environ(home)
 	if err := builder.Run(ctx, ev, cmd); err != nil {

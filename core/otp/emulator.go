@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -45,10 +46,15 @@ func (e Emulators) flags() []string {
 		flags = append(flags, "--disable-jit")
 	}
 	if e.Triplet != "" {
-		flags = append(flags, "--host="+e.Triplet, "--build="+buildTriplet())
+		// The build host's own triplet, which config.guess would find, must be
+		// given along with --host (HOWTO/INSTALL-CROSS.md).
+		flags = append(flags, "--host="+e.Triplet, "--build="+buildTriplets[runtime.GOARCH])
 	}
 	return flags
 }
+
+// buildTriplets are the GNU triplets of build hosts.
+var buildTriplets = map[string]string{"amd64": "x86_64-pc-linux-gnu", "arm64": "aarch64-unknown-linux-gnu"}
 
 // linkFlags are LDFLAGS.
 func (e Emulators) linkFlags() string {

@@ -52,7 +52,7 @@ func (h Host) Build(ctx context.Context, ev builder.Events) error {
 	}
 	// Install writes bin/erl and the start scripts. The path it is given is the
 	// fallback only: bin/dyn_erl makes erl find the root it lies in.
-	install := exec.CommandContext(ctx, "./Install", "-minimal", h.Out)
+	install := exec.Command("./Install", "-minimal", h.Out)
 	install.Dir = h.Out
 	install.Env = buildEnv()
 	if err := builder.Run(ctx, ev, install); err != nil {

@@ -55,7 +55,7 @@ func (r Release) Build(ctx context.Context, ev builder.Events) (*Released, error
 		args = append(args, r.Name)
 	}
 	args = append(args, "--path", r.Out, "--overwrite")
-	cmd := exec.CommandContext(ctx, filepath.Join(r.Toolchain.Elixir, "bin", "mix"), args...)
+	cmd := exec.Command(filepath.Join(r.Toolchain.Elixir, "bin", "mix"), args...)
 	cmd.Dir = app
 	cmd.Env = append(r.Toolchain.environ(home),
 		"MIX_ENV=prod",

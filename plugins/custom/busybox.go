@@ -9,7 +9,6 @@ import (
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
 	"github.com/somebloke1/elixir-lean-lab/core/kernel"
-	"github.com/somebloke1/elixir-lean-lab/core/source"
 )
 
 // Files of the busybox step.
@@ -18,7 +17,8 @@ const (
 	busyboxLinks   = "busybox.links" // one path a line, made by its makefile
 )
 
-func busyboxBuild(ctx context.Context, def *builder.Definition, archive, config, work string, jobs int) (*kernel.Build, error) {
+// busyboxBuild describes BusyBox's build out of tree, below work.
+func busyboxBuild(def *builder.Definition, config, work string, jobs int) (*kernel.Build, error) {
 	arch, err := kernel.ArchFor(def.Arch)
 	if err != nil {
 		return nil, err
@@ -31,11 +31,7 @@ func busyboxBuild(ctx context.Context, def *builder.Definition, archive, config,
 	if err != nil {
 		return nil, err
 	}
-	src := filepath.Join(work, "busybox")
-	if err := source.Unpack(ctx, archive, src, source.UnpackOptions{StripComponents: 1}); err != nil {
-		return nil, err
-	}
-	return &kernel.Build{Source: src, Out: filepath.Join(work, "out"), Arch: arch.BusyBox(),
+	return &kernel.Build{Source: filepath.Join(work, "busybox"), Out: filepath.Join(work, "busybox-out"), Arch: arch.BusyBox(),
 		Fragments: []*kernel.Fragment{frag}, Jobs: jobs, Base: "allnoconfig"}, nil
 }
 
@@ -44,8 +40,11 @@ func buildBusybox(ctx context.Context, req *builder.BuildRequest, ev builder.Eve
 	if err := os.WriteFile(config, busyboxConfig, 0o644); err != nil {
 		return err
 	}
-	b, err := busyboxBuild(ctx, req.Definition, req.Sources["busybox"].Path, config, req.Work, req.Jobs)
+	b, err := busyboxBuild(req.Definition, config, req.Work, req.Jobs)
 	if err != nil {
+		return err
+	}
+	if err := unpack(ctx, ev, req.Sources["busybox"].Path, b.Source); err != nil {
 		return err
 	}
 	if err := b.Configure(ctx, ev); err != nil {
@@ -55,7 +54,7 @@ func buildBusybox(ctx context.Context, req *builder.BuildRequest, ev builder.Eve
 	if err != nil {
 		return err
 	}
-	links := exec.CommandContext(ctx, "make", "-C", b.Out, busyboxLinks)
+	links := exec.Command("make", "-C", b.Out, busyboxLinks)
 	if err := builder.Run(ctx, ev, links); err != nil {
 		return err
 	}

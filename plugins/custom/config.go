@@ -57,7 +57,11 @@ func (custom) Validate(_ context.Context, def *builder.Definition) (builder.Diag
 		return nil, err
 	}
 	var ds builder.Diagnostics
-	if _, err := kernel.FindFragments(def.Root, def.Arch, c.Fragments); err != nil {
+	arch, err := kernel.ArchFor(def.Arch)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := kernel.FindFragments(def.Root, arch, c.Fragments); err != nil {
 		ds = append(ds, unknownName(err, "fragments"))
 	}
 	if _, err := rootfs.FindOverlays(def.Root, c.Overlays); err != nil {

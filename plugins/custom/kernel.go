@@ -16,8 +16,8 @@ const (
 	kernelConfig = "config"
 )
 
-// kernelBuild unpacks the source and describes its build out of tree.
-func kernelBuild(ctx context.Context, def *builder.Definition, archive, work string, jobs int, ev builder.Events) (*kernel.Build, error) {
+// kernelBuild describes the kernel's build out of tree, below work.
+func kernelBuild(def *builder.Definition, work string, jobs int) (*kernel.Build, error) {
 	c, err := decode(def)
 	if err != nil {
 		return nil, err
@@ -30,18 +30,16 @@ func kernelBuild(ctx context.Context, def *builder.Definition, archive, work str
 	if err != nil {
 		return nil, err
 	}
-	src := filepath.Join(work, "linux")
-	ev.Emit(builder.StepStarted{Title: "unpacking"})
-	if err := source.Unpack(ctx, archive, src, source.UnpackOptions{StripComponents: 1}); err != nil {
-		return nil, err
-	}
-	ev.Emit(builder.StepFinished{Title: "unpacking"})
-	return &kernel.Build{Source: src, Out: filepath.Join(work, "out"), Arch: arch, Fragments: frags, Jobs: jobs, Base: "tinyconfig"}, nil
+	return &kernel.Build{Source: filepath.Join(work, "linux"), Out: filepath.Join(work, "linux-out"),
+		Arch: arch, Fragments: frags, Jobs: jobs, Base: "tinyconfig"}, nil
 }
 
 func buildKernel(ctx context.Context, req *builder.BuildRequest, ev builder.Events) error {
-	b, err := kernelBuild(ctx, req.Definition, req.Sources["linux"].Path, req.Work, req.Jobs, ev)
+	b, err := kernelBuild(req.Definition, req.Work, req.Jobs)
 	if err != nil {
+		return err
+	}
+	if err := unpack(ctx, ev, req.Sources["linux"].Path, b.Source); err != nil {
 		return err
 	}
 	if err := b.Configure(ctx, ev); err != nil {
@@ -55,4 +53,10 @@ func buildKernel(ctx context.Context, req *builder.BuildRequest, ev builder.Even
 		return err
 	}
 	return os.Rename(filepath.Join(b.Out, ".config"), filepath.Join(req.Out, kernelConfig))
+}
+
+func unpack(ctx context.Context, ev builder.Events, archive, dir string) error {
+	ev.Emit(builder.StepStarted{Title: "unpacking"})
+	defer ev.Emit(builder.StepFinished{Title: "unpacking"})
+	return source.Unpack(ctx, archive, dir, source.UnpackOptions{Strip: 1})
 }

@@ -24,7 +24,7 @@ func buildInit(ctx context.Context, req *builder.BuildRequest, ev builder.Events
 		return err
 	}
 	args := append(initFlags[:len(initFlags):len(initFlags)], "-o", filepath.Join(req.Out, "init"), "init.c")
-	cmd := exec.CommandContext(ctx, compiler(req.Definition.Arch), args...)
+	cmd := exec.Command(compiler(req.Definition.Arch), args...)
 	cmd.Dir = req.Work
 	return builder.Run(ctx, ev, cmd)
 }

@@ -104,7 +104,7 @@ func (b custom) Build(ctx context.Context, req *builder.BuildRequest, ev builder
 }
 
 func kernelStep(def *builder.Definition, c config, cc string) builder.Step {
-	inputs := map[string]string{"arch": def.Arch, "cc": cc, "recipe": kernel.Recipe}
+	inputs := map[string]string{"arch": def.Arch, "cc": cc, "recipe": "1"}
 	for _, f := range c.Fragments {
 		inputs["fragment "+f] = fragmentDigest(def, f)
 	}

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -108,30 +107,4 @@ func (e *Engine) openSources() error {
 		Logf:     func(format string, args ...any) { e.UI.Message("info", fmt.Sprintf(format, args...)) },
 	})
 	return nil
-}
-
-// missing asks the plugin and the host's own needs, and installs or reports.
-func (e *Engine) checkHost(ctx context.Context) error {
-	missing, err := e.plugin.Probe(ctx, e.def)
-	if err != nil {
-		return err
-	}
-	missing = append(missing, e.hostNeeds()...)
-	if len(missing) == 0 {
-		return nil
-	}
-	if e.Install {
-		if err := installPackages(ctx, e.UI, missing); err != nil {
-			return err
-		}
-		again, err := e.plugin.Probe(ctx, e.def)
-		if err != nil {
-			return err
-		}
-		missing = append(again, e.hostNeeds()...)
-		if len(missing) == 0 {
-			return nil
-		}
-	}
-	return &MissingError{Missing: missing, Root: os.Geteuid() == 0}
 }

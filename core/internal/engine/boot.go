@@ -1,0 +1,87 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/somebloke1/elixir-lean-lab/core/guest"
+	"github.com/somebloke1/elixir-lean-lab/core/otp"
+)
+
+// Where the release lies in the VM, and who owns it.
+const (
+	appRoot  = "/srv/app"
+	appUser  = 1000 // overlays/common/etc/passwd: app
+	bootHome = "/tmp"
+)
+
+// boot is the boot file: BEAM's command line as erlexec and a release's start
+// script would make it (erts/etc/common/erlexec.c; Elixir's lib/mix/lib/mix/
+// tasks/release.init.ex), so that the VM needs neither them nor a shell.
+func (e *Engine) boot(r *appResult, emulator string) (*guest.Boot, error) {
+	dir := path.Join(appRoot, r.Dir())
+	file := filepath.Join(r.dir(), r.Dir(), "vm.args")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("the release has no vm.args: %w", err)
+	}
+	vmargs, err := otp.ParseVMArgs(file, data)
+	if err != nil {
+		return nil, err
+	}
+	b := &guest.Boot{
+		Hostname: e.def.Hostname,
+		Chdir:    bootHome,
+		Exec:     emulator,
+		Env:      e.environment(r, path.Dir(emulator), dir),
+		DHCP:     "eth0",
+	}
+	if e.VM.User != "root" {
+		b.UID, b.GID = appUser, appUser
+	}
+	for _, nv := range vmargs.Env {
+		b.Env[nv[0]] = nv[1]
+	}
+	for name, value := range e.VM.Env {
+		b.Env[name] = value
+	}
+	b.Args = append(b.Args, vmargs.Emulator...)
+	b.Args = append(b.Args,
+		"--", "-root", appRoot, "-bindir", path.Dir(emulator), "-progname", "erl",
+		"--", "-home", bootHome, "--",
+		"-noshell",
+		// Modules are loaded when they are first called: a small program never
+		// touches most of them, and each costs instructions and memory.
+		"-mode", "interactive",
+		"-boot", path.Join(dir, "start"),
+		"-boot_var", "RELEASE_LIB", path.Join(appRoot, "lib"),
+		"-config", path.Join(dir, "sys"),
+		// Names are looked up by BEAM itself, without the inet_gethost program.
+		"-kernel", "inetrc", `"/etc/erl_inetrc"`,
+		"-run", "file", "make_dir", guest.ReadyDir,
+	)
+	b.Args = append(b.Args, vmargs.Init...)
+	if e.VM.App == nil {
+		b.Args = append(b.Args, "-elixir", "ansi_enabled", "true", "-user", "elixir", "-extra", "--no-halt", "+iex")
+	}
+	return b, nil
+}
+
+// environment is what erlexec and the release's start script set.
+func (e *Engine) environment(r *appResult, bindir, dir string) map[string]string {
+	return map[string]string{
+		"ROOTDIR": appRoot, "BINDIR": bindir, "EMU": "beam", "PROGNAME": "erl",
+		"HOME": bootHome, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+		// Elixir wants UTF-8 file names; the emulator takes them from the locale.
+		"LANG": "C.UTF-8",
+		"TERM": "vt220",
+		"RELEASE_ROOT": appRoot, "RELEASE_NAME": r.Name, "RELEASE_VSN": r.Version,
+		"RELEASE_MODE": "interactive", "RELEASE_TMP": bootHome,
+		"RELEASE_SYS_CONFIG": path.Join(dir, "sys"),
+		"RELEASE_VM_ARGS":    path.Join(dir, "vm.args"),
+		"RELEASE_COMMAND":    "start", "RELEASE_DISTRIBUTION": "none",
+		"MIX_ENV": "prod",
+	}
+}

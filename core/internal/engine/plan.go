@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// WritePlan shows what Build would do: each source and step, whether it is in
+// the store, and if not, what changed since it last was.
+func (e *Engine) WritePlan(ctx context.Context, w io.Writer) error {
+	if err := e.prepare(ctx); err != nil {
+		return err
+	}
+	defer e.Close()
+	fmt.Fprintf(w, "vm %q: strategy %s, %s, builder %s %s\n\nsources\n", e.VM.Name, e.VM.Strategy, e.VM.Arch, e.pluginPath, e.desc.Version)
+	resolved := true
+	for _, req := range e.plan.Sources {
+		r, ok := e.sources.Locked(req)
+		if !ok {
+			resolved = false
+			fmt.Fprintf(w, "  %-9s %-5s  to be resolved: not in %s\n", req.Name, req.Series, e.LockPath)
+			continue
+		}
+		e.releases[req.Name] = r
+		state := "to be fetched"
+		if _, ok := e.sources.Cached(r); ok {
+			state = "here"
+		}
+		fmt.Fprintf(w, "  %-9s %-5s  %s from %s, %s\n", req.Name, req.Series, r.Version, r.Origin, state)
+	}
+	fmt.Fprint(w, "\nsteps\n")
+	for _, s := range e.plan.Steps {
+		step := e.storeStep(s)
+		switch _, cached := e.Store.Lookup(step.Key()); {
+		case cached:
+			fmt.Fprintf(w, "  cached  %-9s %s\n", s.ID, s.Title)
+		case !resolved && len(s.Sources) > 0:
+			fmt.Fprintf(w, "  run     %-9s %s: its source is not resolved yet\n", s.ID, s.Title)
+		default:
+			fmt.Fprintf(w, "  run     %-9s %s%s\n", s.ID, s.Title, e.because(step.Kind, s.ID))
+		}
+	}
+	for _, s := range []string{e.appTitle(), "lean", "image: " + strings.Join(e.VM.Output.Formats, ", "), "boot proof"} {
+		fmt.Fprintf(w, "  then    %s\n", s)
+	}
+	return nil
+}
+
+// because says what changed since the step's last run for this VM.
+func (e *Engine) because(kind, id string) string {
+	changes := e.Store.Why(e.storeStep(e.graph[id]))
+	if len(changes) == 0 {
+		return ": has not run yet"
+	}
+	texts := make([]string, len(changes))
+	for i, c := range changes {
+		texts[i] = c.String()
+	}
+	return ": " + strings.Join(texts, "; ")
+}
