@@ -85,8 +85,10 @@ func Serve(b Builder) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		fmt.Fprintf(os.Stderr, "becoming a subreaper: %v; a process that detaches itself may be left behind\n", err)
 	}
-	// go-plugin replaces os.Stderr with a stream to the host, which says nothing
-	// any more when the host is gone.
+	// When the host is gone, so is the reader of standard error; a write to it
+	// must fail and not, as is the rule for that file, end the process before it
+	// has ended its children.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	stderr := os.Stderr
 	var once sync.Once
 	end := func(why string) {
@@ -108,10 +110,23 @@ func Serve(b Builder) {
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig:  Handshake,
 		VersionedPlugins: Plugins(b),
-		GRPCServer:       plugin.DefaultGRPCServer,
+		GRPCServer:       func(opts []grpc.ServerOption) *grpc.Server { return newGRPCServer(opts, stderr) },
 		Logger:           hclog.New(&hclog.LoggerOptions{Name: "plugin", Level: hclog.Error, Output: os.Stderr}),
 	})
 	end("")
+}
+
+// newGRPCServer returns a server that, at the first call, undoes go-plugin's
+// redirection of os.Stdout and os.Stderr into a stream to the host: what a
+// plugin says just before it crashes would get lost in that. Both go to the
+// real standard error; the real standard output belongs to the handshake.
+func newGRPCServer(opts []grpc.ServerOption, stderr *os.File) *grpc.Server {
+	var once sync.Once
+	return grpc.NewServer(append(opts, grpc.ChainUnaryInterceptor(
+		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			once.Do(func() { os.Stdout, os.Stderr = stderr, stderr })
+			return handle(ctx, req)
+		}))...)
 }
 
 // endWithHost calls end when the host is gone. The host asks the kernel for a

@@ -94,7 +94,8 @@ func Start(ctx context.Context, path string, opts Options) (*Plugin, error) {
 	if opts.Grace == 0 {
 		opts.Grace = defaultGrace
 	}
-	p := &Plugin{path: path, grace: opts.Grace, log: &logbook{w: opts.Log}, last: make(map[string]string)}
+	log := &logbook{w: opts.Log}
+	p := &Plugin{path: path, grace: opts.Grace, log: log, process: newProcess(path, log), last: make(map[string]string)}
 	p.client = plugin.NewClient(p.config(opts))
 	if err := p.connect(ctx); err != nil {
 		p.kill()
@@ -119,8 +120,7 @@ func (p *Plugin) config(opts Options) *plugin.ClientConfig {
 		Logger:           hclog.New(&hclog.LoggerOptions{Level: hclog.Off, Output: io.Discard}),
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: socketDir()},
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, tmpDir string) (runner.Runner, error) {
-			env := append(allowed(os.Environ(), opts.Env), cmd.Env...)
-			p.process = newProcess(p.path, env, tmpDir, p.log)
+			p.process.prepare(append(allowed(os.Environ(), opts.Env), cmd.Env...), tmpDir)
 			return p.process, nil
 		},
 		// Small fixed windows: a plugin that floods is held up at its own end.
@@ -158,11 +158,7 @@ func (p *Plugin) connect(ctx context.Context) error {
 	defer context.AfterFunc(ctx, p.killProcess)()
 	protocol, err := p.client.Client()
 	if err != nil {
-		if p.process == nil {
-			return fmt.Errorf("preparing to start plugin %s: %w", p.path, err)
-		}
-		// It may be about to exit; how it did is worth knowing.
-		p.killProcess()
+		p.killProcess() // so that how it ended is known
 		return p.process.startFault(p.path, err)
 	}
 	dispensed, err := protocol.Dispense(builder.PluginName)
@@ -173,10 +169,10 @@ func (p *Plugin) connect(ctx context.Context) error {
 	p.builder.Grace = p.grace
 	p.builder.Abandon = p.killProcess
 
-	ctx, cancel := context.WithTimeoutCause(ctx, describeTimeout, fmt.Errorf("no answer within %s", describeTimeout))
+	timed, cancel := context.WithTimeoutCause(ctx, describeTimeout, fmt.Errorf("no answer within %s", describeTimeout))
 	defer cancel()
-	if err := p.builder.Connect(ctx); err != nil {
-		return p.fault("Describe", err)
+	if err := p.builder.Connect(timed); err != nil {
+		return p.fault(ctx, "Describe", err)
 	}
 	want, err := strategyOf(p.path)
 	if err != nil {
@@ -193,8 +189,8 @@ func (p *Plugin) connect(ctx context.Context) error {
 
 // killProcess ends the plugin's process and all below it.
 func (p *Plugin) killProcess() {
-	if p.process != nil {
-		_ = p.process.Kill(context.Background())
+	if err := p.process.Kill(context.Background()); err != nil {
+		p.log.note(err.Error())
 	}
 }
 
@@ -224,14 +220,10 @@ func (p *Plugin) Close() error {
 	return nil
 }
 
-// fault explains the failure of a call. A builder's own error and the context's
-// are passed on as they are.
-func (p *Plugin) fault(doing string, err error) error {
-	if failure := (*builder.Failure)(nil); errors.As(err, &failure) ||
-		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	if already := (*Fault)(nil); errors.As(err, &already) {
+// fault explains the failure of a call. A builder's own error and that of a
+// context that is done are passed on as they are.
+func (p *Plugin) fault(ctx context.Context, doing string, err error) error {
+	if failure := (*builder.Failure)(nil); errors.As(err, &failure) || ctx.Err() != nil {
 		return err
 	}
 	fault := &Fault{Path: p.path, Remedy: authorsFault, Err: err}
@@ -257,7 +249,7 @@ func (p *Plugin) Describe() builder.Description { return p.builder.Describe() }
 func (p *Plugin) Probe(ctx context.Context, def *builder.Definition) ([]builder.Missing, error) {
 	missing, err := p.builder.Probe(ctx, def)
 	if err != nil {
-		return nil, p.fault("Probe", err)
+		return nil, p.fault(ctx, "Probe", err)
 	}
 	return missing, nil
 }
@@ -265,7 +257,7 @@ func (p *Plugin) Probe(ctx context.Context, def *builder.Definition) ([]builder.
 func (p *Plugin) Validate(ctx context.Context, def *builder.Definition) (builder.Diagnostics, error) {
 	diagnostics, err := p.builder.Validate(ctx, def)
 	if err != nil {
-		return nil, p.fault("Validate", err)
+		return nil, p.fault(ctx, "Validate", err)
 	}
 	return diagnostics, nil
 }
@@ -274,10 +266,10 @@ func (p *Plugin) Validate(ctx context.Context, def *builder.Definition) (builder
 func (p *Plugin) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan, error) {
 	plan, err := p.builder.Plan(ctx, def)
 	if err != nil {
-		return nil, p.fault("Plan", err)
+		return nil, p.fault(ctx, "Plan", err)
 	}
 	if err := checkPlan(plan); err != nil {
-		return nil, p.fault("Plan", err)
+		return nil, p.fault(ctx, "Plan", err)
 	}
 	p.mu.Lock()
 	p.last[def.VM] = plan.Steps[len(plan.Steps)-1].ID
@@ -289,28 +281,28 @@ func (p *Plugin) Plan(ctx context.Context, def *builder.Definition) (*builder.Pl
 // req.Out any more. When the VM has been planned, the last step must return a
 // machine and no other may.
 func (p *Plugin) Build(ctx context.Context, req *builder.BuildRequest, events builder.Events) (*builder.Machine, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := &watch{events: events, log: p.log, reject: cancel}
+	watched, reject := context.WithCancelCause(ctx)
+	defer reject(nil)
+	watch := &watch{events: events, log: p.log, reject: reject}
 	doing := fmt.Sprintf("step %q", req.Step)
-	machine, err := p.builder.Build(ctx, req, watch)
+	machine, err := p.builder.Build(watched, req, watch)
 	if err != nil {
-		return nil, p.fault(doing, err)
+		return nil, p.fault(ctx, doing, err)
 	}
 	if err := watch.checkArtifacts(req.Out); err != nil {
-		return nil, p.fault(doing, err)
+		return nil, p.fault(ctx, doing, err)
 	}
 	p.mu.Lock()
 	last, planned := p.last[req.Definition.VM]
 	p.mu.Unlock()
 	switch {
 	case planned && machine == nil && last == req.Step:
-		return nil, p.fault(doing, errors.New("the last step returned no machine"))
+		return nil, p.fault(ctx, doing, errors.New("the last step returned no machine"))
 	case planned && machine != nil && last != req.Step:
-		return nil, p.fault(doing, fmt.Errorf("it returned a machine, which only the last step, %q, may", last))
+		return nil, p.fault(ctx, doing, fmt.Errorf("it returned a machine, which only the last step, %q, may", last))
 	case machine != nil:
 		if err := checkMachine(machine, req); err != nil {
-			return nil, p.fault(doing, err)
+			return nil, p.fault(ctx, doing, err)
 		}
 	}
 	return machine, nil
@@ -322,14 +314,14 @@ func (p *Plugin) Package(ctx context.Context, req *builder.PackageRequest, event
 	if d := p.Describe(); !slices.Contains(d.Capabilities, builder.CapabilityPackage) {
 		return fmt.Errorf("strategy %q makes no artifacts of its own: plugin %s lacks the capability %q", d.Name, p.path, builder.CapabilityPackage)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := &watch{events: events, log: p.log, reject: cancel}
-	if err := p.builder.Package(ctx, req, watch); err != nil {
-		return p.fault("Package", err)
+	watched, reject := context.WithCancelCause(ctx)
+	defer reject(nil)
+	watch := &watch{events: events, log: p.log, reject: reject}
+	if err := p.builder.Package(watched, req, watch); err != nil {
+		return p.fault(ctx, "Package", err)
 	}
 	if err := watch.checkArtifacts(req.Out); err != nil {
-		return p.fault("Package", err)
+		return p.fault(ctx, "Package", err)
 	}
 	return nil
 }

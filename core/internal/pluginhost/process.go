@@ -45,25 +45,25 @@ type process struct {
 	announce  *io.PipeWriter
 
 	exited chan struct{} // closed when the process has been reaped and nothing of it is left
+	pid    sync.Mutex    // held while the PID must not be given up, or is being
 
 	mu        sync.Mutex
-	started   bool
+	began     time.Time // when it was started; zero: it was not
+	killed    bool      // Kill came before Start
+	reaped    bool
 	firstLine string // of standard output, once it is there
 	startErr  error
-	state     *os.ProcessState // once exited is closed
+	state     *os.ProcessState
 }
 
 var _ runner.Runner = (*process)(nil)
 
-// newProcess prepares to run the plugin at path. The environment comes from
-// go-plugin, which has made tmpDir for the plugin's socket.
-func newProcess(path string, env []string, tmpDir string, log *logbook) *process {
+func newProcess(path string, log *logbook) *process {
 	p := &process{
 		log:    log,
-		mark:   plugin.EnvUnixSocketDir + "=" + tmpDir,
 		exited: make(chan struct{}),
 		cmd: &exec.Cmd{
-			Path: path, Args: []string{path}, Env: append(env, builder.EnvLifeline+"=1"), Dir: tmpDir,
+			Path: path, Args: []string{path},
 			SysProcAttr: &syscall.SysProcAttr{
 				// A session of its own: away from the terminal's signals, and a
 				// name for all that the plugin starts.
@@ -77,15 +77,29 @@ func newProcess(path string, env []string, tmpDir string, log *logbook) *process
 	return p
 }
 
+// prepare takes what go-plugin decides: variables for the environment, and the
+// directory that it has made for the plugin's socket. That is the plugin's
+// working directory too: a path that is relative by mistake hurts nobody there.
+func (p *process) prepare(env []string, tmpDir string) {
+	p.cmd.Env = append(env, builder.EnvLifeline+"=1")
+	p.cmd.Dir = tmpDir
+	p.mark = plugin.EnvUnixSocketDir + "=" + tmpDir
+}
+
 // Start starts the process.
 func (p *process) Start(context.Context) error {
-	started := make(chan error)
-	go p.run(started)
-	err := <-started
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.started, p.startErr = err == nil, err
-	return err
+	if p.killed {
+		return errors.New("killed before it was started")
+	}
+	started := make(chan error)
+	go p.run(started)
+	if p.startErr = <-started; p.startErr != nil {
+		return p.startErr
+	}
+	p.began = time.Now()
+	return nil
 }
 
 // run starts the process and stays with it to its end, on one thread: the
@@ -115,10 +129,12 @@ func (p *process) run(started chan<- error) {
 	}
 	// Not reaped yet, so that no other session can have its number.
 	p.sweep()
+	p.pid.Lock()
 	_ = p.cmd.Wait()
 	p.mu.Lock()
-	p.state = p.cmd.ProcessState
+	p.reaped, p.state = true, p.cmd.ProcessState
 	p.mu.Unlock()
+	p.pid.Unlock()
 
 	deadline := time.Now().Add(drainTime)
 	_ = pipes.stdout.SetReadDeadline(deadline)
@@ -211,31 +227,35 @@ func marked(pid int, mark []byte) bool {
 // nothing more, and as a subreaper it still holds what its children leave.
 func (p *process) Kill(context.Context) error {
 	p.mu.Lock()
-	started := p.started
+	started := !p.began.IsZero()
+	p.killed = true
 	p.mu.Unlock()
 	if !started {
 		return nil
 	}
-	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
-	if !p.over() {
-		if err := proctree.KillDescendants(p.cmd.Process.Pid); err != nil {
-			p.log.note(err.Error())
-		}
-	}
-	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.killTree(); err != nil {
 		return err
 	}
 	<-p.exited
 	return nil
 }
 
-func (p *process) over() bool {
-	select {
-	case <-p.exited:
-		return true
-	default:
-		return false
+func (p *process) killTree() error {
+	p.pid.Lock()
+	defer p.pid.Unlock()
+	p.mu.Lock()
+	reaped := p.reaped
+	p.mu.Unlock()
+	if reaped {
+		return nil
 	}
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	if err := proctree.KillDescendants(p.cmd.Process.Pid); err != nil {
+		p.log.note(err.Error())
+	}
+	return p.cmd.Process.Kill()
 }
 
 // ending says how the process ended, for an error's text.
@@ -264,7 +284,10 @@ func (p *process) Stdout() io.ReadCloser { return p.handshake }
 // Stderr gives go-plugin nothing: standard error goes straight to the log.
 func (p *process) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
 
-func (p *process) Name() string                    { return p.cmd.Path }
+func (p *process) Name() string { return p.cmd.Path }
+
+// ID must not be empty, even when the start failed: then go-plugin would not
+// remove its directory.
 func (p *process) ID() string                      { return p.mark }
 func (p *process) Diagnose(context.Context) string { return "" }
 
@@ -282,6 +305,7 @@ func (p *process) HostToPlugin(network, addr string) (string, string, error) {
 func (p *process) startFault(path string, err error) *Fault {
 	p.mu.Lock()
 	startErr, line := p.startErr, strings.TrimSpace(p.firstLine)
+	late := time.Since(p.began) >= startTimeout
 	p.mu.Unlock()
 	fault := &Fault{Path: path, Tail: p.log.last(), Err: err, Remedy: authorsFault}
 	fields := strings.Split(line, "|")
@@ -289,11 +313,11 @@ func (p *process) startFault(path string, err error) *Fault {
 	case startErr != nil:
 		fault.Problem = "could not be started: " + reason(startErr)
 		fault.Remedy = "check the file; a script needs the interpreter of its first line"
-	case line == "" && p.over():
+	case line == "" && late:
+		fault.Problem = fmt.Sprintf("did not begin the handshake within %s", startTimeout)
+	case line == "":
 		fault.Problem = fmt.Sprintf("ended before the handshake (%s)", p.ending())
 		fault.Remedy = "install it again, as a build that belongs to this leanlab; if that does not help, report it to the plugin's author"
-	case line == "":
-		fault.Problem = fmt.Sprintf("did not begin the handshake within %s", startTimeout)
 	case len(fields) < 5 || fields[0] != strconv.Itoa(plugin.CoreProtocolVersion):
 		fault.Problem = fmt.Sprintf("wrote to its standard output, which carries the handshake: %q", printable(line))
 		fault.Remedy = "report it to the plugin's author: output belongs into events, or on standard error"
