@@ -1,0 +1,83 @@
+# leanlab: one definition in, the smallest provably working VM out.
+# `make help` lists the targets; each says what it does after its ##.
+
+STRATEGY ?= custom
+# Unset: what the definition says.
+APP      ?= $(undefined)
+ARCH     ?=
+VM       ?=
+# More variables of the definition, as NAME=VALUE words: VARS="emulator=jit link=dynamic"
+VARS     ?=
+# More flags for leanlab, such as --offline or --mirror=DIR.
+FLAGS    ?=
+
+GO         ?= go
+DEFINITION := hcl/$(STRATEGY).hcl
+PLUGINS    := $(notdir $(wildcard plugins/*))
+BINARIES   := bin/leanlab $(PLUGINS:%=bin/leanlab-builder-%)
+SOURCES    := go.mod go.sum $(shell find core plugins -type f ! -name '*_test.go' ! -path '*/testdata/*')
+
+SELECT := -f $(DEFINITION) $(if $(VM),--vm $(VM)) \
+	$(if $(filter-out undefined,$(origin APP)),$(if $(filter file,$(origin APP)),,-var 'app=$(APP)')) \
+	$(if $(ARCH),-var arch=$(ARCH)) $(foreach v,$(VARS),-var '$(v)')
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help: ## list the targets
+	@echo 'usage: make TARGET [STRATEGY=custom] [APP=path/to/mix/project] [ARCH=x86_64] [VM=name] [VARS="name=value …"]'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1@\2/p' Makefile | column -t -s @
+
+.PHONY: vm
+vm: $(BINARIES) ## build a VM, boot it to prove that it works, write build/<vm>/
+	@bin/leanlab build --install $(SELECT) $(FLAGS)
+
+.PHONY: plan
+plan: $(BINARIES) ## show what `make vm` would do, what is cached and why the rest is not
+	@bin/leanlab plan $(SELECT) $(FLAGS)
+
+.PHONY: validate
+validate: $(BINARIES) ## check the definition without building
+	@bin/leanlab validate $(SELECT)
+
+.PHONY: run
+run: vm ## put this terminal at the VM's console (Ctrl-A X ends it)
+	@bin/leanlab run $(SELECT)
+
+.PHONY: linux-menuconfig busybox-menuconfig savedefconfig
+linux-menuconfig: ## edit the kernel's configuration; changes land in kernel-configs/
+busybox-menuconfig: ## edit BusyBox's configuration; changes land in plugins/custom/busybox.config
+savedefconfig: ## fold pending kernel edits back, and print the defconfig
+linux-menuconfig busybox-menuconfig savedefconfig: $(BINARIES)
+	@bin/leanlab configure $@ $(SELECT) $(FLAGS)
+
+.PHONY: build
+build: $(BINARIES) ## compile leanlab and its plugins into bin/
+
+# Through a stamp: go's own cache makes it cheap, and touching nothing makes it
+# free, which a build with nothing to do notices.
+$(BINARIES) &: $(SOURCES)
+	@mkdir -p bin
+	$(GO) build -trimpath -o bin/leanlab ./core/cmd/leanlab
+	$(foreach p,$(PLUGINS),$(GO) build -trimpath -o bin/leanlab-builder-$(p) ./plugins/$(p) &&) true
+	@touch $(BINARIES)
+
+.PHONY: test
+test: test-unit test-vm ## everything: unit tests, then a real VM and the tests that need one
+
+.PHONY: test-unit
+test-unit: ## the fast part: formatting, vet, and tests that build no VM
+	@unformatted=$$(gofmt -l core plugins); test -z "$$unformatted" || { echo "gofmt wants: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) test ./...
+
+.PHONY: test-vm
+test-vm: $(BINARIES) ## the default VM, built and booted, and every test that boots or runs one
+	bin/leanlab build --install -f hcl/custom.hcl --progress plain
+	LEANLAB_TEST_BUILD=$(CURDIR)/build/custom $(GO) test -count=1 -timeout 60m ./core/... ./plugins/...
+
+.PHONY: clean
+clean: ## remove bin/ and build/; the store stays (leanlab cache prune)
+	rm -rf bin build
