@@ -264,12 +264,10 @@ func asNobody(t *testing.T, role, dir string, owns ...string) *exec.Cmd {
 	}
 	// The binary lies where only root may go; nobody gets a copy.
 	exe := filepath.Join(t.TempDir(), "store.test")
-	b, err := os.ReadFile(cmd.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(exe, b, 0o755); err != nil {
-		t.Fatal(err)
+	// cp(1), because a file that this process has just written cannot be executed
+	// while another test forks (ETXTBSY; golang.org/issue/22315).
+	if b, err := exec.Command("cp", cmd.Path, exe).CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v: %s", err, b)
 	}
 	os.Chmod(filepath.Dir(exe), 0o755)
 	os.Chmod(filepath.Dir(filepath.Dir(exe)), 0o755)
