@@ -27,14 +27,13 @@ type UnpackOptions struct {
 // package is meant for, Linux, has about 90 000 entries and 1.6 GB, and shrinks
 // to a tenth.
 type limits struct {
-	bytes   int64 // of all content
-	entries int
-	ratio   int64 // unpacked to packed, once more than ratioFrom is unpacked
+	bytes     int64 // of the tar stream, and of all files
+	entries   int
+	ratio     int64 // unpacked to packed,
+	ratioFrom int64 // once more than this is unpacked: small archives may shrink well
 }
 
-var unpackLimits = limits{bytes: 16 << 30, entries: 1_000_000, ratio: 100}
-
-const ratioFrom = 64 << 20
+var unpackLimits = limits{bytes: 16 << 30, entries: 1_000_000, ratio: 100, ratioFrom: 64 << 20}
 
 // UnpackError names the entry that an archive was refused for.
 type UnpackError struct {
@@ -88,7 +87,7 @@ func unpack(ctx context.Context, archive, dir string, o UnpackOptions, max limit
 	defer root.Close()
 
 	packed := &countingReader{r: contextReader{ctx, in}}
-	stream, err := decompress(ctx, packed)
+	stream, err := decompress(packed)
 	if err != nil {
 		return &UnpackError{archive, "", err}
 	}
@@ -100,10 +99,6 @@ func unpack(ctx context.Context, archive, dir string, o UnpackOptions, max limit
 		// its checksum.
 		entry = ""
 		_, err = io.Copy(io.Discard, content)
-	}
-	// A decompressor that failed ends the tar early; its words say more.
-	if closed := stream.Close(); closed != nil {
-		entry, err = "", closed
 	}
 	if err != nil {
 		return &UnpackError{archive, entry, err}
@@ -175,13 +170,12 @@ type dirTime struct {
 	time time.Time
 }
 
-// checkExpansion sees how many bytes came out of the decompressor. The xz
-// program reads ahead, which makes the ratio look smaller, by its buffer.
+// checkExpansion sees how many bytes came out of the decompressor.
 func (u *unpacker) checkExpansion(n int64) error {
-	if n > ratioFrom && n > u.max.ratio*max(u.packed.n, 1) {
+	if n > u.max.ratioFrom && n > u.max.ratio*max(u.packed.n, 1) {
 		return fmt.Errorf("%d bytes from %d: more than %d times as much, refused", n, u.packed.n, u.max.ratio)
 	}
-	if n > u.max.bytes+(ratioFrom) {
+	if n > u.max.bytes {
 		return fmt.Errorf("more than %d bytes, refused", u.max.bytes)
 	}
 	return nil
