@@ -2,8 +2,7 @@
 # `make help` lists the targets; each says what it does after its ##.
 
 STRATEGY ?= custom
-# Unset: what the definition says.
-APP      ?= $(undefined)
+# APP=path/to/mix/project; unset, the definition's own; empty, an iex console.
 ARCH     ?=
 VM       ?=
 # More variables of the definition, as NAME=VALUE words: VARS="emulator=jit link=dynamic"
@@ -18,7 +17,7 @@ BINARIES   := bin/leanlab $(PLUGINS:%=bin/leanlab-builder-%)
 SOURCES    := go.mod go.sum $(shell find core plugins -type f ! -name '*_test.go' ! -path '*/testdata/*')
 
 SELECT := -f $(DEFINITION) $(if $(VM),--vm $(VM)) \
-	$(if $(filter-out undefined,$(origin APP)),$(if $(filter file,$(origin APP)),,-var 'app=$(APP)')) \
+	$(if $(findstring command,$(origin APP)),-var 'app=$(APP)') \
 	$(if $(ARCH),-var arch=$(ARCH)) $(foreach v,$(VARS),-var '$(v)')
 
 .DEFAULT_GOAL := help

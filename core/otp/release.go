@@ -111,7 +111,7 @@ func checkProject(app string) error {
 // mixFailures are messages of Mix 1.15 to 1.19 and what to do about each.
 var mixFailures = []struct{ says, remedy string }{
 	{"but it has declared in its mix.exs file it supports only Elixir",
-		"the app needs another Elixir: set elixir { version = … } in the definition, or relax `elixir:` in mix.exs"},
+		"the app needs another Elixir: set elixir = … in the definition, or relax `elixir:` in mix.exs"},
 	{"without a name but there are multiple releases",
 		"name one: app { release = \"NAME\" }"},
 	{"Unknown release",

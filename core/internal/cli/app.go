@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"github.com/somebloke1/elixir-lean-lab/core/internal/definition"
@@ -167,7 +168,7 @@ func (a *App) open(f definitionFlags) (*session, error) {
 		return nil, err
 	}
 	st.OnWait = func(step store.Step, holder string) {
-		out.Message("info", fmt.Sprintf("%s is being built by another run (%s); waiting for it", step.Kind, holder))
+		out.Message("note", fmt.Sprintf("%s is being built by another run (%s); waiting for it", step.Kind, holder))
 	}
 	lock := f.file
 	if info, err := os.Stat(lock); err != nil || !info.IsDir() {
@@ -223,4 +224,11 @@ func (a *App) getenv(name string) string {
 		}
 	}
 	return ""
+}
+
+// color reports whether diagnostics may be coloured: standard error is a
+// terminal and NO_COLOR is not set (no-color.org).
+func (a *App) color() bool {
+	f, ok := a.Stderr.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd()) && a.getenv("NO_COLOR") == ""
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/definition"
@@ -48,7 +49,11 @@ type Engine struct {
 	lock       *source.Lock
 	releases   map[string]source.Release // by source name, once resolved
 	graph      map[string]builder.Step
+	fetching   sync.Map // source name → its ui.Step
 }
+
+// New returns an engine for one VM.
+func New(o Options) *Engine { return &Engine{Options: o} }
 
 // Build does everything that is not in the store yet, and publishes build/<vm>.
 func (e *Engine) Build(ctx context.Context) (*report.Manifest, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // WritePlan shows what Build would do: each source and step, whether it is in
@@ -59,4 +60,36 @@ func (e *Engine) because(kind, id string) string {
 		texts[i] = c.String()
 	}
 	return ": " + strings.Join(texts, "; ")
+}
+
+// WriteWhy says for one step of the plan what changed since it last ran.
+func (e *Engine) WriteWhy(ctx context.Context, w io.Writer, id string) error {
+	if err := e.prepare(ctx); err != nil {
+		return err
+	}
+	defer e.Close()
+	step, ok := e.graph[id]
+	if !ok {
+		ids := make([]string, len(e.plan.Steps))
+		for i, s := range e.plan.Steps {
+			ids[i] = s.ID
+		}
+		return fmt.Errorf("no step %q in the plan of vm %q: there are %s", id, e.VM.Name, strings.Join(ids, ", "))
+	}
+	for _, req := range e.plan.Sources {
+		if r, ok := e.sources.Locked(req); ok {
+			e.releases[req.Name] = r
+		}
+	}
+	s := e.storeStep(step)
+	entry, cached := e.Store.Lookup(s.Key())
+	if cached {
+		fmt.Fprintf(w, "%s is in the store (%s), built %s in %.0f s\n", id, entry.Key[:12], entry.Created.Local().Format(time.DateTime), entry.Seconds)
+	} else {
+		fmt.Fprintf(w, "%s is not in the store\n", id)
+	}
+	for _, c := range e.Store.Why(s) {
+		fmt.Fprintln(w, "  "+c.String())
+	}
+	return nil
 }

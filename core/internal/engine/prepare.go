@@ -104,7 +104,7 @@ func (e *Engine) openSources() error {
 	e.sources = source.New(source.Options{
 		Dir: e.Store.SourcesDir(), Mirror: e.Mirror, Suite: e.Suite, Offline: e.Offline, Lock: lock,
 		Progress: e.sourceProgress,
-		Logf:     func(format string, args ...any) { e.UI.Message("info", fmt.Sprintf(format, args...)) },
+		Logf:     func(format string, args ...any) { e.UI.Message("note", fmt.Sprintf(format, args...)) },
 	})
 	return nil
 }

@@ -64,3 +64,52 @@ func (e *Engine) sourceProgress(name string, done, total int64) {
 		shown.(ui.Step).Emit(builder.Progress{Done: done, Total: total, Unit: "bytes"})
 	}
 }
+
+// SourceState is a source of the definition and what is known of it.
+type SourceState struct {
+	source.Release
+	Locked bool
+	Path   string // of the verified archive, when it is here
+}
+
+// SourceList lists the definition's sources without touching the network.
+func (e *Engine) SourceList(ctx context.Context) ([]SourceState, error) {
+	if err := e.prepare(ctx); err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	var list []SourceState
+	for _, req := range e.plan.Sources {
+		s := SourceState{Release: source.Release{Name: req.Name, Series: req.Series}}
+		if r, ok := e.sources.Locked(req); ok {
+			s.Release, s.Locked = r, true
+			s.Path, _ = e.sources.Cached(r)
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// Lock resolves every source anew and writes the lock file.
+func (e *Engine) Lock(ctx context.Context) error {
+	if err := e.prepare(ctx); err != nil {
+		return err
+	}
+	defer e.Close()
+	for _, req := range e.plan.Sources {
+		e.lock.Remove(req)
+	}
+	return e.fetch(ctx)
+}
+
+// Vendor fills dir with the definition's archives, as a mirror.
+func (e *Engine) Vendor(ctx context.Context, dir string) error {
+	if err := e.prepare(ctx); err != nil {
+		return err
+	}
+	defer e.Close()
+	if err := e.fetch(ctx); err != nil {
+		return err
+	}
+	return source.Vendor(ctx, e.sources, e.plan.Sources, dir)
+}

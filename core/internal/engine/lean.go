@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"bufio"
+	"context"
+	"debug/elf"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/somebloke1/elixir-lean-lab/core/guest"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/store"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
+	"github.com/somebloke1/elixir-lean-lab/core/lean"
+	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
+)
+
+// What the lean step publishes.
+const (
+	leanTar  = "rootfs.tar"
+	leanFile = "lean.json"
+)
+
+// leanResult is the tree that goes into the image.
+type leanResult struct {
+	Report     *lean.Report
+	Components map[string][]string // component → paths
+	entry      *store.Entry
+}
+
+// open reads the tree. Contents stay in the tar until they are read.
+func (l *leanResult) open() (*rootfs.Tree, error) {
+	tree := rootfs.New()
+	return tree, tree.AddTar(filepath.Join(l.entry.Dir, leanTar), "/")
+}
+
+// leanTree puts the machine's root and the release together and takes away what
+// is not needed.
+func (e *Engine) leanTree(ctx context.Context, m *stepResults, r *appResult) (*leanResult, error) {
+	s := store.Step{Kind: "lean", Inputs: store.Inputs{
+		"machine":  m.key(),
+		"app":      r.entry.Key,
+		"level":    e.VM.Lean.Level,
+		"keep":     strings.Join(e.VM.Lean.Keep, " "),
+		"user":     e.VM.User,
+		"hostname": e.def.Hostname,
+		"env":      fmt.Sprint(e.VM.Env), // fmt prints maps in order of their keys
+		"recipe":   "1",
+		"leanlab":  Version,
+	}}
+	entry, err := e.step(ctx, "lean: "+e.VM.Lean.Level, s, func(ctx context.Context, out, work string, ev ui.Step) error {
+		return e.makeLean(ctx, m, r, out)
+	})
+	if err != nil {
+		return nil, err
+	}
+	l := &leanResult{entry: entry}
+	data, err := os.ReadFile(filepath.Join(entry.Dir, leanFile))
+	if err != nil {
+		return nil, err
+	}
+	return l, json.Unmarshal(data, l)
+}
+
+func (e *Engine) makeLean(ctx context.Context, m *stepResults, r *appResult, out string) error {
+	tree := rootfs.New()
+	if err := tree.AddTar(m.path(m.Rootfs), "/"); err != nil {
+		return err
+	}
+	if err := tree.AddDir(r.dir(), appRoot, rootfs.Owner{}); err != nil {
+		return err
+	}
+	release := lean.Release{Dir: appRoot, Version: r.Version}
+	if err := e.addKept(tree, m); err != nil {
+		return err
+	}
+	strip, err := stripProgram(e.VM.Arch)
+	if err != nil {
+		return err
+	}
+	o := lean.Options{Level: lean.Level(e.VM.Lean.Level), Keep: e.VM.Lean.Keep, Release: release, Strip: strip}
+	for _, em := range m.Emulators {
+		o.Emulators = append(o.Emulators, lean.Emulator{Path: em.Path, NIFs: em.NIFs})
+	}
+	l := &leanResult{}
+	if l.Report, err = lean.Apply(ctx, tree, o); err != nil {
+		return err
+	}
+	for _, w := range l.Report.Warnings {
+		e.UI.Message("warning", w)
+	}
+	if err := e.checkNative(tree, release, m.Libc); err != nil {
+		return err
+	}
+	if err := e.addBoot(tree, r, l.Report.Emulator); err != nil {
+		return err
+	}
+	if l.Components, err = lean.Components(tree, release); err != nil {
+		return err
+	}
+	for _, c := range m.Components {
+		l.Components[c.Name] = append(l.Components[c.Name], c.Paths...)
+	}
+	if err := writeTar(tree, filepath.Join(out, leanTar)); err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(l, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(out, leanFile), data, 0o644)
+}
+
+// addKept adds the applications that lean.keep names and the release does not
+// hold, with those they depend on, from the toolchain.
+func (e *Engine) addKept(tree *rootfs.Tree, m *stepResults) error {
+	queue := append([]string(nil), e.VM.Lean.Keep...)
+	for len(queue) > 0 {
+		name := queue[0]
+		queue = queue[1:]
+		if inRelease(tree, name) {
+			continue
+		}
+		dir, err := e.toolchainApp(m, name)
+		if err != nil {
+			return err
+		}
+		if dir == "" {
+			continue // a module, or unknown: lean says which
+		}
+		app, err := lean.ReadApplication(filepath.Join(dir, "ebin", name+".app"))
+		if err != nil {
+			return err
+		}
+		at := path.Join(appRoot, "lib", name+"-"+app.Version)
+		for _, part := range []string{"ebin", "priv"} {
+			if _, err := os.Stat(filepath.Join(dir, part)); err != nil {
+				continue
+			}
+			if err := tree.AddDir(filepath.Join(dir, part), path.Join(at, part), rootfs.Owner{}); err != nil {
+				return err
+			}
+		}
+		queue = append(queue, app.Applications...)
+	}
+	return nil
+}
+
+func inRelease(tree *rootfs.Tree, name string) bool {
+	found := false
+	tree.Walk(func(entry *rootfs.Entry) error {
+		dir, file := path.Split(entry.Path)
+		found = found || file == name+".app" && strings.HasPrefix(dir, appRoot+"/lib/")
+		return nil
+	})
+	return found
+}
+
+// toolchainApp is the directory of an application of OTP or Elixir; empty when
+// there is none of that name.
+func (e *Engine) toolchainApp(m *stepResults, name string) (string, error) {
+	for _, pattern := range []string{
+		filepath.Join(m.path(m.Toolchain.OTP), "lib", name+"-[0-9]*"),
+		filepath.Join(m.path(m.Toolchain.Elixir), "lib", name),
+	} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return "", fmt.Errorf("lean.keep %q: %w", name, err)
+		}
+		if len(found) > 0 {
+			return found[0], nil
+		}
+	}
+	return "", nil
+}
+
+// checkNative refuses NIFs that cannot be loaded in the VM.
+func (e *Engine) checkNative(tree *rootfs.Tree, release lean.Release, libc string) error {
+	files, err := lean.NativeFiles(tree, release)
+	if err != nil {
+		return err
+	}
+	machine := map[string]elf.Machine{"x86_64": elf.EM_X86_64, "aarch64": elf.EM_AARCH64}[e.VM.Arch]
+	return lean.CheckNative(files, lean.Target{Machine: machine, Libc: libc})
+}
+
+// addBoot writes the boot file, and gives BEAM's user the one file of the
+// release that config/runtime.exs makes Elixir write (Config.Provider).
+func (e *Engine) addBoot(tree *rootfs.Tree, r *appResult, emulator string) error {
+	if emulator == "" {
+		return fmt.Errorf("the machine of strategy %q lists no emulator", e.VM.Strategy)
+	}
+	boot, err := e.boot(r, emulator)
+	if err != nil {
+		return err
+	}
+	text, err := boot.Encode()
+	if err != nil {
+		return err
+	}
+	if err := tree.File(guest.BootPath, 0o644, text); err != nil {
+		return err
+	}
+	if config, ok := tree.Get(path.Join(appRoot, r.Dir(), "sys.config")); ok {
+		config.UID, config.GID = boot.UID, boot.GID
+	}
+	return nil
+}
+
+// stripProgram finds binutils' strip for an architecture.
+func stripProgram(arch string) (string, error) {
+	name := "strip"
+	if host := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]; arch != host {
+		name = arch + "-linux-gnu-strip"
+	}
+	return exec.LookPath(name)
+}
+
+// writeTar writes a tree to a file that did not exist.
+func writeTar(tree *rootfs.Tree, file string) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := tree.WriteTar(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.Close()
+}
