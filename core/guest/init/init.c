@@ -269,14 +269,12 @@ static void mount_all(void)
 		chmod("/tmp", 01777);
 }
 
-/* The kernel opens /dev/console for init only if its root had one. */
+/* Opened anew: the kernel's own (if its root had a console at all) is below the
+ * /dev just mounted, where ttyname(3) does not find it. */
 static void open_console(void)
 {
-	int fd;
+	int fd = open("/dev/console", O_RDWR | O_NOCTTY);
 
-	if (fcntl(1, F_GETFD) >= 0)
-		return;
-	fd = open("/dev/console", O_RDWR | O_NOCTTY);
 	if (fd < 0)
 		return;
 	dup2(fd, 0);

@@ -1,0 +1,338 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DefaultTimeout is enough for emulation with counting on a busy machine.
+const DefaultTimeout = 5 * time.Minute
+
+// consoleKept is how many lines of console a Proof keeps.
+const consoleKept = 500
+
+// Check is a machine and what it must do.
+type Check struct {
+	Config
+	Expect     []string      // text that must appear on the console after BEAM was started
+	Eval       string        // typed at the iex prompt; empty: there is none
+	EvalResult string        // the line that must come back
+	Timeout    time.Duration // for coming up, and again for going down; 0: DefaultTimeout
+}
+
+// Proof is what was measured in a VM that passed.
+type Proof struct {
+	// Instructions that the guest had executed when /init was entered, when BEAM
+	// was started and when it was ready, counted from when the kernel started its
+	// clock. The same image gives the same figures. Only with Config.Count; else 0.
+	Instructions struct{ Init, BEAM, Ready int64 }
+
+	WallReady time.Duration // from QEMU's start until ready; on a host's clock, so not to be compared between hosts
+	Wall      time.Duration // until QEMU had ended
+
+	MemoryMiB       int   // RAM of the machine
+	MemTotalKiB     int64 // of it, what the kernel can give away (/proc/meminfo, MemTotal)
+	MemAvailableKiB int64 // of that, what is still to be had when BEAM is ready (MemAvailable)
+
+	Console []string // the last lines, at most 500, without escape sequences
+}
+
+// Prove boots the machine, waits until BEAM is ready, checks what it prints and
+// answers, presses the power button, and wants an orderly end: BEAM's exit with
+// status 0, /init's last mark, and the guest's own power off. If the machine
+// does not pass, the error is a *Failure.
+func Prove(ctx context.Context, check Check) (*Proof, error) {
+	if check.Timeout == 0 {
+		check.Timeout = DefaultTimeout
+	}
+	if check.Stdin != nil {
+		return nil, errors.New("vm: Prove types at the console itself; Config.Stdin must be nil")
+	}
+	started := time.Now()
+	machine, err := Launch(ctx, check.Config)
+	if err != nil {
+		return nil, err
+	}
+	defer machine.Quit()
+	p := &prover{check: check, vm: machine, started: started, missing: check.Expect}
+	p.proof.MemoryMiB = check.MemoryMiB
+	for _, phase := range []func(context.Context) error{p.comeUp, p.evaluate, p.goDown} {
+		if err := phase(ctx); err != nil {
+			return nil, err
+		}
+	}
+	p.proof.Wall = time.Since(started)
+	p.proof.Console = machine.Screen(consoleKept)
+	return &p.proof, nil
+}
+
+// prover follows one VM's console.
+type prover struct {
+	check   Check
+	vm      *VM
+	started time.Time
+	proof   Proof
+
+	stage   string   // the last mark: "", "init", "beam", "ready", "exit", "down"
+	missing []string // of Check.Expect
+	status  string   // of the exit mark: "status=0"
+	crash   *Failure
+}
+
+var (
+	uptimeMark = regexp.MustCompile(`leanlab: (init|beam|ready) uptime=(\d+)(?: mem_total_kib=(\d+) mem_available_kib=(\d+))?`)
+	exitMark   = regexp.MustCompile(`leanlab: exit ((?:status|signal)=\d+)`)
+	// IEx prompts: "iex(1)>", "iex(name@host)1>" (lib/iex/lib/iex/config.ex).
+	prompt = regexp.MustCompile(`\biex\([^)]*\)\d*> *$`)
+)
+
+// see takes a line in. A mark counts wherever it stands in a line, since BEAM
+// writes to the same terminal, but only in a whole one, since numbers grow.
+func (p *prover) see(line string, whole bool) {
+	if p.stage != "" && p.stage != "init" {
+		p.missing = dropSeen(p.missing, line)
+	}
+	if !whole {
+		return
+	}
+	if m := uptimeMark.FindStringSubmatch(line); m != nil {
+		p.mark(m)
+	} else if m := exitMark.FindStringSubmatch(line); m != nil {
+		p.stage, p.status = "exit", m[1]
+	} else if strings.Contains(line, "leanlab: down") {
+		p.stage = "down"
+	} else if p.crash == nil {
+		p.crash = crashIn(line)
+	}
+}
+
+func (p *prover) mark(m []string) {
+	p.stage = m[1]
+	uptime := number(m[2])
+	if !p.check.Count {
+		uptime = 0
+	}
+	switch p.stage {
+	case "init":
+		p.proof.Instructions.Init = uptime
+	case "beam":
+		p.proof.Instructions.BEAM = uptime
+	case "ready":
+		p.proof.Instructions.Ready = uptime
+		p.proof.WallReady = time.Since(p.started)
+		p.proof.MemTotalKiB, p.proof.MemAvailableKiB = number(m[3]), number(m[4])
+	}
+}
+
+// number is 0 for digits that are not there or too many.
+func number(digits string) int64 {
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func dropSeen(texts []string, line string) []string {
+	var left []string
+	for _, text := range texts {
+		if !strings.Contains(line, text) {
+			left = append(left, text)
+		}
+	}
+	return left
+}
+
+func crashIn(line string) *Failure {
+	for _, c := range crashes {
+		if strings.Contains(line, c.text) {
+			return &Failure{Kind: c.kind, Detail: fmt.Sprintf("%q: %s", line, c.why), Next: c.next}
+		}
+	}
+	return nil
+}
+
+// until reads the console until done. What ends it otherwise: a crash message,
+// BEAM's end unless it is awaited, the end of QEMU, late (the time is up), and
+// the context.
+func (p *prover) until(ctx context.Context, done func(line string) bool, late func() *Failure) error {
+	limited, cancel := context.WithTimeout(ctx, p.check.Timeout)
+	defer cancel()
+	for {
+		line, whole, err := p.vm.lines.read(limited)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, context.DeadlineExceeded):
+			return p.fail(late())
+		case errors.Is(err, io.EOF):
+			return p.fail(p.atEOF())
+		case err != nil:
+			return p.fail(&Failure{Kind: Flooded, Detail: err.Error(), Next: "let the program print less"})
+		}
+		p.see(line, whole)
+		if p.crash != nil {
+			p.readOn(ctx)
+			return p.fail(p.crash)
+		}
+		if done(line) {
+			return nil
+		}
+		if p.stage == "exit" && (p.status != "status=0" || p.proof.WallReady == 0) {
+			p.readOn(ctx)
+			return p.fail(p.exited())
+		}
+	}
+}
+
+// afterwards is how long a VM may go on printing after the line that condemned
+// it: a stack trace, a slogan.
+const afterwards = 3 * time.Second
+
+func (p *prover) readOn(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, afterwards)
+	defer cancel()
+	for p.stage != "down" {
+		line, whole, err := p.vm.lines.read(ctx)
+		if err != nil {
+			return
+		}
+		p.see(line, whole)
+	}
+}
+
+func (p *prover) fail(f *Failure) error {
+	f.Screen = p.vm.Screen(screenLines)
+	return f
+}
+
+func (p *prover) exited() *Failure {
+	when := "when it should have gone on running"
+	if p.proof.WallReady == 0 {
+		when = "before it was ready"
+	}
+	return &Failure{Kind: Exit, Detail: p.status + " " + when, Next: "what BEAM said last stands above"}
+}
+
+func (p *prover) atEOF() *Failure {
+	if p.status != "" {
+		return p.exited()
+	}
+	if p.stage == "down" {
+		return &Failure{Kind: Ended, Detail: "/init powered off without running BEAM", Next: "the reason stands above"}
+	}
+	return &Failure{Kind: Ended, Detail: "QEMU ended" + p.vm.stderr.indented() + "; " + p.reached(),
+		Next: "a triple fault or a reset; start it by hand, with the kernel's command line extended by earlyprintk=ttyS0"}
+}
+
+// reached is how far the guest came.
+func (p *prover) reached() string {
+	switch p.stage {
+	case "":
+		if len(p.vm.Screen(1)) == 0 {
+			return "the kernel had printed nothing"
+		}
+		return "the kernel was running, /init had not been entered"
+	case "init":
+		return "/init was running, BEAM had not been started"
+	case "beam":
+		return "BEAM was running, its applications had not all started"
+	case "ready":
+		return "BEAM was ready"
+	case "exit":
+		return "BEAM had ended (" + p.status + ")"
+	default:
+		return "/init was about to cut the power"
+	}
+}
+
+func (p *prover) comeUp(ctx context.Context) error {
+	done := func(string) bool { return p.proof.WallReady != 0 && len(p.missing) == 0 }
+	return p.until(ctx, done, func() *Failure {
+		if p.stage == "ready" {
+			return &Failure{Kind: Output, Detail: fmt.Sprintf("%q did not appear in %v", p.missing, p.check.Timeout),
+				Next: "does the program print that, and to standard output?"}
+		}
+		return &Failure{Kind: Hang, Detail: fmt.Sprintf("after %v %s", p.check.Timeout, p.reached()), Next: hangNext[p.stage]}
+	})
+}
+
+var hangNext = map[string]string{
+	"":     "has the kernel a serial console (SERIAL_8250_CONSOLE), and the image an /init?",
+	"init": "the last line above says what /init was doing",
+	"beam": "does an application's start wait for something that the VM has not? And does BEAM's command line end with `-run file make_dir /run/leanlab/ready`?",
+}
+
+func (p *prover) evaluate(ctx context.Context) error {
+	if p.check.Eval == "" {
+		return nil
+	}
+	// The prompt may stand on the screen already.
+	prompted := func(line string) bool { return prompt.MatchString(line) }
+	if last := p.vm.Screen(1); len(last) == 0 || !prompted(last[0]) {
+		if err := p.until(ctx, prompted, p.noAnswer("there is no iex prompt")); err != nil {
+			return err
+		}
+	}
+	if err := p.vm.Type(p.check.Eval + "\r"); err != nil {
+		return err
+	}
+	return p.until(ctx, func(line string) bool { return strings.TrimSpace(line) == p.check.EvalResult },
+		p.noAnswer(fmt.Sprintf("%s was not answered by %s", p.check.Eval, p.check.EvalResult)))
+}
+
+func (p *prover) noAnswer(detail string) func() *Failure {
+	return func() *Failure {
+		return &Failure{Kind: Answer, Detail: fmt.Sprintf("%s in %v", detail, p.check.Timeout),
+			Next: "is iex started on the console, with a terminal as its input?"}
+	}
+}
+
+func (p *prover) goDown(ctx context.Context) error {
+	if p.stage == "ready" {
+		if err := p.vm.Powerdown(ctx); err != nil && ctx.Err() == nil {
+			return p.fail(p.atEOF())
+		}
+	}
+	late := func() *Failure {
+		return &Failure{Kind: NotPoweredOff, Detail: fmt.Sprintf("%v after the power button %s", p.check.Timeout, p.reached()),
+			Next: downNext(p.stage)}
+	}
+	if p.stage != "down" {
+		if err := p.until(ctx, func(string) bool { return p.stage == "down" }, late); err != nil {
+			return err
+		}
+	}
+	limited, cancel := context.WithTimeout(ctx, p.check.Timeout)
+	defer cancel()
+	if err := p.vm.Wait(limited); errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return p.fail(late())
+	} else if err != nil {
+		return err
+	}
+	if p.status != "status=0" {
+		return p.fail(p.exited())
+	}
+	if !p.vm.poweredOff() {
+		return p.fail(&Failure{Kind: NotPoweredOff, Detail: "QEMU ended, but not because the guest cut the power",
+			Next: "does the kernel have CONFIG_ACPI?"})
+	}
+	return nil
+}
+
+func downNext(stage string) string {
+	switch stage {
+	case "ready":
+		return "does the kernel have a power button (ACPI_BUTTON, INPUT_EVDEV)? Does an application's stop wait for ever?"
+	case "exit":
+		return "/init could not end what was left running"
+	default:
+		return "does the kernel have CONFIG_ACPI, to cut the power?"
+	}
+}
