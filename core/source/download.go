@@ -156,7 +156,7 @@ type MismatchError struct {
 }
 
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("%s is not the expected %s (removed)\n  expected sha256 %s\n  got      sha256 %s", e.From, e.File, e.Want, e.Got)
+	return fmt.Sprintf("%s is not the expected %s (not kept)\n  expected sha256 %s\n  got      sha256 %s", e.From, e.File, e.Want, e.Got)
 }
 
 // verify removes path unless it has the release's digest.
