@@ -262,13 +262,13 @@ func (p *Plugin) Validate(ctx context.Context, def *builder.Definition) (builder
 	return diagnostics, nil
 }
 
-// Plan returns a plan that can be run: see builder.Plan.
+// Plan returns a plan that has been checked.
 func (p *Plugin) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan, error) {
 	plan, err := p.builder.Plan(ctx, def)
 	if err != nil {
 		return nil, p.fault(ctx, "Plan", err)
 	}
-	if err := checkPlan(plan); err != nil {
+	if err := plan.Check(); err != nil {
 		return nil, p.fault(ctx, "Plan", err)
 	}
 	p.mu.Lock()
@@ -301,7 +301,7 @@ func (p *Plugin) Build(ctx context.Context, req *builder.BuildRequest, events bu
 	case planned && machine != nil && last != req.Step:
 		return nil, p.fault(ctx, doing, fmt.Errorf("it returned a machine, which only the last step, %q, may", last))
 	case machine != nil:
-		if err := checkMachine(machine, req); err != nil {
+		if err := machine.Check(req); err != nil {
 			return nil, p.fault(ctx, doing, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package pluginhost
+package builder
 
 import (
 	"errors"
@@ -7,18 +7,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"sync"
-
-	"github.com/somebloke1/elixir-lean-lab/core/builder"
 )
 
 // stepID is what a step may be called: ids become names of directories.
 var stepID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// checkPlan holds a plan to the contract: at least one step, ids that are
-// unique, needs that stand before those who need them (so that there is no
-// circle), sources that are listed.
-func checkPlan(plan *builder.Plan) error {
+// Check holds a plan to the contract: at least one step, ids that are unique,
+// needs that stand before those who need them (so that there is no circle),
+// sources that are listed. The host and buildertest call it.
+func (plan *Plan) Check() error {
 	if len(plan.Steps) == 0 {
 		return errors.New("the plan has no steps, so nothing would return a machine")
 	}
@@ -56,19 +53,21 @@ func checkPlan(plan *builder.Plan) error {
 }
 
 // missingNeed tells the two reasons apart for which no earlier step has the id.
-func missingNeed(plan *builder.Plan, id, need string) error {
-	if slices.ContainsFunc(plan.Steps, func(s builder.Step) bool { return s.ID == need }) {
+func missingNeed(plan *Plan, id, need string) error {
+	if slices.ContainsFunc(plan.Steps, func(s Step) bool { return s.ID == need }) {
 		return fmt.Errorf("step %q needs step %q, which does not come before it: a circle, or the wrong order", id, need)
 	}
 	return fmt.Errorf("step %q needs step %q, which is not in the plan", id, need)
 }
 
-// checkMachine looks up what a machine refers to. Links may not lead out of a
-// step's directory: the store publishes that and nothing else.
-func checkMachine(m *builder.Machine, req *builder.BuildRequest) error {
+// Check looks up what a machine refers to, which must lie in the directories of
+// req. Links may not lead out of them: the store publishes those and nothing
+// else. A kernel and a root filesystem there must be; a toolchain need not. The
+// host and buildertest call it.
+func (m *Machine) Check(req *BuildRequest) error {
 	for _, r := range []struct {
 		name     string
-		ref      builder.Ref
+		ref      Ref
 		dir      bool
 		optional bool
 	}{
@@ -77,7 +76,7 @@ func checkMachine(m *builder.Machine, req *builder.BuildRequest) error {
 		{name: "OTP", ref: m.Toolchain.OTP, dir: true, optional: true},
 		{name: "Elixir", ref: m.Toolchain.Elixir, dir: true, optional: true},
 	} {
-		if r.optional && r.ref == (builder.Ref{}) {
+		if r.optional && r.ref == (Ref{}) {
 			continue
 		}
 		dir, ok := req.Needs[r.ref.Step]
@@ -90,6 +89,15 @@ func checkMachine(m *builder.Machine, req *builder.BuildRequest) error {
 		if err := checkFile(dir, r.ref.Path, r.dir); err != nil {
 			return fmt.Errorf("the machine's %s: %w", r.name, err)
 		}
+	}
+	return nil
+}
+
+// Check reports why an artifact is not a file below out, links resolved. The
+// host and buildertest call it when the step is over.
+func (a Artifact) Check(out string) error {
+	if err := checkFile(out, a.Path, false); err != nil {
+		return fmt.Errorf("artifact %q: %w", a.Name, err)
 	}
 	return nil
 }
@@ -118,52 +126,10 @@ func checkFile(dir, path string, wantDir bool) error {
 	return nil
 }
 
-// maxArtifacts bounds what the host remembers of one step.
-const maxArtifacts = 10_000
-
-// watch passes on a step's events and looks at them.
-type watch struct {
-	events builder.Events
-	log    *logbook
-	reject func(cause error) // ends the step
-
-	mu        sync.Mutex
-	artifacts []string
-}
-
-func (w *watch) Emit(e builder.Event) {
-	switch e := e.(type) {
-	case builder.Log:
-		w.log.note(e.Line)
-	case builder.Artifact:
-		if err := w.artifact(e); err != nil {
-			w.reject(err)
-			return
-		}
+// reason is an error without the path, which stands before it already.
+func reason(err error) string {
+	if pe := (*os.PathError)(nil); errors.As(err, &pe) {
+		return pe.Err.Error()
 	}
-	w.events.Emit(e)
-}
-
-func (w *watch) artifact(a builder.Artifact) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !filepath.IsLocal(a.Path) {
-		return fmt.Errorf("artifact %q: path %q is outside of its directory", a.Name, a.Path)
-	}
-	if len(w.artifacts) == maxArtifacts {
-		return fmt.Errorf("it named more than %d artifacts", maxArtifacts)
-	}
-	w.artifacts = append(w.artifacts, a.Path)
-	return nil
-}
-
-// checkArtifacts looks the artifacts up when the step is over: only then must
-// they be there.
-func (w *watch) checkArtifacts(out string) error {
-	for _, path := range w.artifacts {
-		if err := checkFile(out, path, false); err != nil {
-			return fmt.Errorf("artifact: %w", err)
-		}
-	}
-	return nil
+	return err.Error()
 }
