@@ -93,6 +93,15 @@ func FuzzConsult(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if app, err := parseApp(data); err == nil && app == nil {
+			t.Fatal("neither an application nor an error")
+		}
+		if s, err := parseScript(data); err == nil {
+			all := cut{apps: s.dirsOf(), dirs: s.dirsOf(), modules: map[string]bool{"a": true}}
+			if left := s.without(all, nil); len(left.instructions) > len(s.instructions) {
+				t.Fatal("a cut made the script longer")
+			}
+		}
 		for _, term := range terms {
 			encoded, err := EncodeTerm(term)
 			if err == nil && len(encoded) < 2 {

@@ -46,6 +46,7 @@ type fileRule struct {
 	Level          Level  `hcl:"level"`
 	Text           string `hcl:"text,optional"`
 	Emulator       bool   `hcl:"emulator,optional"`
+	Static         bool   `hcl:"static,optional"`
 	UnlessImported bool   `hcl:"unless_imported,optional"`
 	Reason         string `hcl:"reason"`
 }

@@ -24,14 +24,14 @@ type candidate struct {
 	static bool
 }
 
-// ChooseEmulator returns the path of the smallest of the emulators that runs
-// the applications: the NIF library that one of them cannot do without must be
+// smallestEmulator returns the smallest of the emulators that runs the
+// applications: the NIF library that one of them cannot do without must be
 // linked in, or be loadable, that is, lie in its priv directory while the
 // emulator is not static. dirs maps an application to its directory.
-func ChooseEmulator(t *rootfs.Tree, emulators []Emulator, dirs map[string]string) (string, error) {
+func smallestEmulator(t *rootfs.Tree, emulators []Emulator, dirs map[string]string) (*candidate, error) {
 	elves, err := rootfs.ELFs(t)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	static := map[string]bool{}
 	libraries := map[string][]string{} // application → shared objects
@@ -48,11 +48,11 @@ func ChooseEmulator(t *rootfs.Tree, emulators []Emulator, dirs map[string]string
 	for _, e := range emulators {
 		entry, err := t.Resolve(e.Path)
 		if err != nil {
-			return "", fmt.Errorf("emulator: %w", err)
+			return nil, fmt.Errorf("emulator: %w", err)
 		}
 		isStatic, ok := static[entry.Path]
 		if !ok {
-			return "", fmt.Errorf("emulator %s is not an ELF file", e.Path)
+			return nil, fmt.Errorf("emulator %s is not an ELF file", e.Path)
 		}
 		c := &candidate{Emulator: e, size: entry.Size(), static: isStatic}
 		if err := c.serves(dirs, libraries); err != nil {
@@ -64,9 +64,9 @@ func ChooseEmulator(t *rootfs.Tree, emulators []Emulator, dirs map[string]string
 		}
 	}
 	if best == nil {
-		return "", fmt.Errorf("no emulator in the machine runs this release:\n%w", errors.Join(failures...))
+		return nil, fmt.Errorf("no emulator in the machine runs this release:\n%w", errors.Join(failures...))
 	}
-	return best.Path, nil
+	return best, nil
 }
 
 // serves checks that every NIF that an application cannot do without is there.
@@ -92,7 +92,7 @@ func (c *candidate) serves(dirs map[string]string, libraries map[string][]string
 // linkedIn reports whether the NIF library at name is in the emulator already:
 // load_nif takes the linked one before any file (erl_nif.c,
 // is_static_nif_module).
-func linkedIn(chosen *Emulator, app, name string) bool {
+func linkedIn(chosen *candidate, app, name string) bool {
 	nif := known().applications[app].NIF
 	return chosen != nil && nif != "" && path.Base(name) == nif && slices.Contains(chosen.NIFs, app)
 }

@@ -35,7 +35,7 @@ type leaning struct {
 	report   *Report
 	modules  map[string]bool // that lean.keep names
 	gone     cut
-	emulator *Emulator
+	emulator *candidate // the one that stays; nil when the caller gave none
 }
 
 // Apply takes from t what the release does not need, changes its boot script
@@ -113,20 +113,16 @@ func (l *leaning) chooseEmulator(kept closure) error {
 			dirs[name] = l.inv.apps[name].dir
 		}
 	}
-	chosen, err := ChooseEmulator(l.tree, l.options.Emulators, dirs)
+	chosen, err := smallestEmulator(l.tree, l.options.Emulators, dirs)
 	if err != nil {
 		return err
 	}
-	l.report.Emulator = chosen
-	for i, e := range l.options.Emulators {
-		if e.Path == chosen {
-			l.emulator = &l.options.Emulators[i]
+	l.emulator, l.report.Emulator = chosen, chosen.Path
+	for _, e := range l.options.Emulators {
+		if e.Path == chosen.Path || !l.options.Level.includes(LevelStrip) {
 			continue
 		}
-		if !l.options.Level.includes(LevelStrip) {
-			continue
-		}
-		if err := l.drop("", e.Path, "the emulator "+chosen+" serves the release and is smaller, or this one does not"); err != nil {
+		if err := l.drop(e.Path, chosen.Path+" is the smallest emulator that serves the release"); err != nil {
 			return err
 		}
 	}
@@ -152,12 +148,12 @@ func (l *leaning) dropApplications(kept closure) error {
 		for _, m := range app.modules {
 			l.gone.modules[m] = true
 		}
-		if err := l.drop(name, app.dir, l.whyNot(name)); err != nil {
+		if err := l.dropApplication(app, l.whyNot(name)); err != nil {
 			return err
 		}
 	}
 	for _, app := range l.inv.unused {
-		if err := l.drop(app.name, app.dir, "another version than the release uses"); err != nil {
+		if err := l.dropApplication(app, "another version than the release uses"); err != nil {
 			return err
 		}
 	}
@@ -187,31 +183,62 @@ func (l *leaning) whyNot(name string) string {
 	return "nothing in the release depends on it" + what + remedy
 }
 
-// dropFiles applies data/files.hcl.
+// dropFiles applies data/files.hcl, and what the tree itself tells of files that
+// nothing reads.
 func (l *leaning) dropFiles() error {
+	if !l.options.Level.includes(LevelStrip) {
+		return nil
+	}
 	return l.tree.Walk(func(e *rootfs.Entry) error {
-		app, in, rel := l.locate(e.Path)
-		if rel == "" {
-			return nil
+		reason, err := l.unread(e)
+		if err != nil || reason == "" {
+			return err
 		}
-		if app != "" && linkedIn(l.emulator, app, e.Path) && l.options.Level.includes(LevelStrip) {
-			return l.drop(app, e.Path, "this NIF is linked into the emulator, which takes that one first")
-		}
-		for _, rule := range known().files {
-			if rule.In != in || !rule.matches(rel) || !l.options.Level.includes(rule.Level) {
-				continue
-			}
-			ok, err := l.applies(rule, app, e)
-			if err != nil {
-				return err
-			}
-			if ok {
-				l.goneModule(e.Path)
-				return l.drop(app, e.Path, rule.Reason)
-			}
-		}
-		return l.dropConsolidated(e)
+		return l.drop(e.Path, reason)
 	})
+}
+
+// unread returns why nothing reads e in a VM, or "" if something may.
+func (l *leaning) unread(e *rootfs.Entry) (string, error) {
+	app, in, rel := l.locate(e.Path)
+	if app != "" && linkedIn(l.emulator, app, e.Path) {
+		return "this NIF is linked into the emulator, which takes that one first", nil
+	}
+	if reason := l.consolidated(e.Path, app); reason != "" {
+		return reason, nil
+	}
+	for _, rule := range known().files {
+		if rule.In != in || !rule.matches(rel) || !l.options.Level.includes(rule.Level) {
+			continue
+		}
+		ok, err := l.applies(rule, app, e)
+		if err != nil {
+			return "", err
+		}
+		if ok {
+			l.goneModule(e.Path)
+			return rule.Reason, nil
+		}
+	}
+	return "", nil
+}
+
+// consolidated tells the one of two files of a protocol that is never loaded:
+// mix puts releases/VSN/consolidated in front of the applications in the code
+// path (Mix.Tasks.Release, make_boot_scripts).
+func (l *leaning) consolidated(name, app string) string {
+	module, isModule := strings.CutSuffix(path.Base(name), ".beam")
+	dir := path.Join(l.inv.versionDir, "consolidated")
+	switch {
+	case !isModule || l.modules[module]:
+	case path.Dir(name) == dir && l.gone.modules[module]:
+		return "a protocol of an application that went"
+	case app != "" && path.Dir(name) == path.Join(l.inv.apps[app].dir, "ebin") && l.inv.consolidatedFirst:
+		if _, ok := l.tree.Get(path.Join(dir, path.Base(name))); ok {
+			return "the consolidated protocol comes before it in the code path"
+		}
+	}
+	return ""
 }
 
 // locate says which application a path belongs to, if any, what rules may mean
@@ -233,7 +260,7 @@ func (l *leaning) locate(name string) (app, in, rel string) {
 
 // applies tests what a rule asks for beyond the path.
 func (l *leaning) applies(rule fileRule, app string, e *rootfs.Entry) (bool, error) {
-	if rule.Of != "" && rule.Of != app || rule.Emulator && len(l.options.Emulators) == 0 {
+	if rule.Of != "" && rule.Of != app || rule.Emulator && l.emulator == nil || rule.Static && (l.emulator == nil || !l.emulator.static) {
 		return false, nil
 	}
 	for _, emulator := range l.options.Emulators {
@@ -330,15 +357,6 @@ func (l *leaning) goneModule(name string) {
 	}
 }
 
-// dropConsolidated drops a consolidated protocol of an application that went.
-func (l *leaning) dropConsolidated(e *rootfs.Entry) error {
-	module, ok := strings.CutSuffix(path.Base(e.Path), ".beam")
-	if !ok || path.Dir(e.Path) != path.Join(l.inv.versionDir, "consolidated") || !l.gone.modules[module] {
-		return nil
-	}
-	return l.drop("", e.Path, "a protocol of an application that went")
-}
-
 // writeBoot writes start.boot anew when what it loads has changed.
 func (l *leaning) writeBoot(kept closure) error {
 	var add []string
@@ -364,17 +382,23 @@ func (l *leaning) writeBoot(kept closure) error {
 }
 
 // drop removes name and reports it.
-func (l *leaning) drop(app, name, reason string) error {
-	l.report.Dropped = append(l.report.Dropped, Decision{
-		Application: app, Path: name, Bytes: bytesBelow(l.tree, name), Reason: reason,
-	})
+func (l *leaning) drop(name, reason string) error {
+	l.taken(name, bytesBelow(l.tree, name), reason)
 	return l.tree.Remove(name)
 }
 
-// stripped reports what was taken from the inside of files.
-func (l *leaning) stripped(name string, bytes int64, reason string) {
+// taken reports what went: name, or bytes from the inside of files there.
+func (l *leaning) taken(name string, bytes int64, reason string) {
 	app, _, _ := l.locate(name)
-	l.report.Dropped = append(l.report.Dropped, Decision{Application: app, Path: name, Bytes: bytes, Reason: reason})
+	l.report.Dropped = append(l.report.Dropped, Decision{Application: app, Part: app != "", Path: name, Bytes: bytes, Reason: reason})
+}
+
+// dropApplication removes an application and reports it.
+func (l *leaning) dropApplication(app *application, reason string) error {
+	l.report.Dropped = append(l.report.Dropped, Decision{
+		Application: app.name, Path: app.dir, Bytes: bytesBelow(l.tree, app.dir), Reason: reason,
+	})
+	return l.tree.Remove(app.dir)
 }
 
 // reportKept lists the applications that stayed, with what they hold now, and
@@ -391,13 +415,13 @@ func (l *leaning) reportKept(kept closure, why rootReason) {
 		})
 	}
 	slices.SortStableFunc(l.report.Dropped, func(a, b Decision) int {
-		if x, y := a.isApplication(), b.isApplication(); x != y {
-			if x {
-				return -1
-			}
-			return 1
+		if a.isApplication() == b.isApplication() {
+			return strings.Compare(a.Path, b.Path)
 		}
-		return strings.Compare(a.Path, b.Path)
+		if a.isApplication() {
+			return -1
+		}
+		return 1
 	})
 }
 

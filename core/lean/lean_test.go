@@ -5,11 +5,14 @@ import (
 	"context"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -362,6 +365,76 @@ func TestLevelNoneTakesNothing(t *testing.T) {
 	dump(&after)
 	if !bytes.Equal(before.Bytes(), after.Bytes()) || len(r.Dropped) != 0 {
 		t.Errorf("the tree changed; dropped %v", r.Dropped)
+	}
+}
+
+func TestProtocolThatIsConsolidatedIsThereOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.file(lib+"/elixir-1.18.3/ebin/Elixir.Enumerable.beam", module("Elixir.Enumerable"))
+	f.apply(Options{Level: LevelStrip})
+	if f.has(lib+"/elixir-1.18.3/ebin/Elixir.Enumerable.beam") || !f.has("/srv/hello_world/releases/0.1.0/consolidated/Elixir.Enumerable.beam") {
+		t.Error("want the consolidated protocol only")
+	}
+}
+
+func TestTracingDriversGoWhenTheEmulatorIsStatic(t *testing.T) {
+	t.Parallel()
+	const driver = lib + "/runtime_tools-2.1.1/priv/lib/trace_ip_drv.so"
+	for interpreter, want := range map[string]bool{"": false, "/lib/ld-musl-x86_64.so.1": true} {
+		f := newFixture(t)
+		f.app(lib, "runtime_tools", "2.1.1", "{applications,[kernel,stdlib]}", "dbg")
+		f.file(driver, elfFile(elf.ET_DYN, elf.EM_X86_64, "", 100))
+		f.file("/usr/bin/beam.smp", elfFile(elf.ET_EXEC, elf.EM_X86_64, interpreter, 1000))
+		f.apply(Options{Level: LevelClosure, Keep: []string{"runtime_tools"}, Emulators: []Emulator{{Path: "/usr/bin/beam.smp"}}})
+		if f.has(driver) != want {
+			t.Errorf("interpreter %q: there %v, want %v", interpreter, !want, want)
+		}
+	}
+}
+
+// What a compiler made, so that strip has something to do.
+func TestNativeCodeLosesItsSymbolsAndStillRuns(t *testing.T) {
+	t.Parallel()
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("no C compiler (cc) on PATH")
+	}
+	strip, err := exec.LookPath("strip")
+	if err != nil {
+		t.Skip("no strip on PATH: install binutils")
+	}
+	dir := t.TempDir()
+	program := filepath.Join(dir, "program")
+	compile := exec.Command(cc, "-g", "-x", "c", "-o", program, "-")
+	compile.Stdin = strings.NewReader("int main(void) { return 42; }")
+	if out, err := compile.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var results [2][]byte
+	for i := range results {
+		f := newFixture(t)
+		if err := f.HostFile("/usr/bin/program", 0o755, program); err != nil {
+			t.Fatal(err)
+		}
+		f.Remove("/init")
+		f.Remove("/srv/hello_world/bin")
+		f.Remove("/srv/hello_world/erts-15.2.7")
+		f.apply(Options{Level: LevelStrip, Strip: strip})
+		results[i] = f.read("/usr/bin/program")
+	}
+	if !bytes.Equal(results[0], results[1]) {
+		t.Error("stripping the same file twice gave two results")
+	}
+	if hasSymbols(results[0]) {
+		t.Error("there are still symbols")
+	}
+	if err := os.WriteFile(program, results[0], 0o755); err != nil {
+		t.Fatal(err)
+	}
+	err = exec.Command(program).Run()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 42 {
+		t.Errorf("the stripped program: %v, want exit status 42", err)
 	}
 }
 

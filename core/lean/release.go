@@ -43,10 +43,13 @@ type inventory struct {
 	release    Release
 	versionDir string // releases/VSN, absolute
 	script     *script
-	modes      map[string]mode         // of the applications in the boot script
-	apps       map[string]*application // by name
-	unused     []*application          // other versions of one of them
-	imports    map[string][]string     // module → files of the modules that call it; read on demand
+	modes      map[string]mode // of the applications in the boot script
+	// consolidatedFirst: the boot script's code path begins with the directory of
+	// consolidated protocols.
+	consolidatedFirst bool
+	apps              map[string]*application // by name
+	unused            []*application          // other versions of one of them
+	imports           map[string][]string     // module → files of the modules that call it; read on demand
 }
 
 // readInventory finds the release's applications and its boot script.
@@ -63,6 +66,7 @@ func readInventory(t *rootfs.Tree, rel Release) (*inventory, error) {
 		dirs[path.Base(app.dir)] = name
 	}
 	inv.modes = inv.script.modes(dirs)
+	inv.consolidatedFirst = inv.script.begins("consolidated")
 	return inv, nil
 }
 

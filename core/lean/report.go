@@ -21,16 +21,15 @@ type Report struct {
 // Decision is one thing that stayed or went.
 type Decision struct {
 	Application string   `json:"application,omitempty"` // whose it is; empty for what belongs to none
+	Part        bool     `json:"part,omitempty"`        // it is about a part of Application
 	Path        string   `json:"path"`                  // absolute, in the tree
 	Bytes       int64    `json:"bytes"`                 // what it holds; of what went, what that saved
 	Chain       []string `json:"chain,omitempty"`       // of an application that stayed: from what was asked for to itself
 	Reason      string   `json:"reason"`
 }
 
-// isApplication tells a decision about an application from one about a file.
-func (d Decision) isApplication() bool {
-	return d.Application != "" && strings.HasPrefix(path.Base(d.Path), d.Application) && path.Base(path.Dir(d.Path)) == "lib"
-}
+// isApplication tells a decision about an application from one about files.
+func (d Decision) isApplication() bool { return d.Application != "" && !d.Part }
 
 // Explain says why an application, or what is at a path, is in the image, or
 // why it went.

@@ -97,11 +97,13 @@ func codePath(t Term) []string {
 
 // appDir returns kernel-10.2 for $ROOT/lib/kernel-10.2/ebin.
 func appDir(codeDir string) string {
-	if path.Base(codeDir) == "ebin" {
+	if isEbin(codeDir) {
 		return path.Base(path.Dir(codeDir))
 	}
 	return path.Base(codeDir)
 }
+
+func isEbin(codeDir string) bool { return path.Base(codeDir) == "ebin" }
 
 // applied returns the arguments of {apply, {application, Function, Args}}.
 func applied(i Term, function Atom) (List, bool) {
@@ -165,9 +167,10 @@ func (s *script) without(c cut, add []string) *script {
 			if n == last {
 				dirs = append(dirs, codeDirs(add)...)
 			}
-			// systools writes a path of one directory in front of each application's
-			// primLoad; an empty one would be no path at all.
-			if len(dirs) > 0 {
+			// systools writes a path in front of each application's primLoad, and
+			// mix puts that of consolidated protocols into it. It goes with the
+			// application; an empty one would be no path at all.
+			if slices.ContainsFunc(codePath(dirs), isEbin) || len(dirs) == len(codePath(body[0])) {
 				out.instructions = append(out.instructions, Tuple{Atom("path"), dirs})
 			}
 			continue
@@ -192,6 +195,18 @@ func (s *script) lastPath() int {
 		}
 	}
 	return last
+}
+
+// begins reports whether the code path at run time begins with a directory of
+// that name.
+func (s *script) begins(name string) bool {
+	last := s.lastPath()
+	if last < 0 {
+		return false
+	}
+	body, _ := tagged(s.instructions[last], "path", 2)
+	dirs := codePath(body[0])
+	return len(dirs) > 0 && path.Base(dirs[0]) == name
 }
 
 func codeDirs(dirs []string) List {

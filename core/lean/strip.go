@@ -41,7 +41,7 @@ func (l *leaning) stripBeams() error {
 		return rewrite(l.tree, e, after)
 	})
 	for dir, n := range saved {
-		l.stripped(dir, n, "debug information, documentation and compiler data of its modules, or their compression")
+		l.taken(dir, n, "debug information, documentation and compiler data of its modules, or their compression")
 	}
 	return err
 }
@@ -88,7 +88,7 @@ func (l *leaning) stripELFs(ctx context.Context, program string) error {
 		if err := rewrite(l.tree, e, after); err != nil {
 			return err
 		}
-		l.stripped(e.Path, int64(len(before)-len(after)), "symbols and debug information of native code")
+		l.taken(e.Path, int64(len(before)-len(after)), "symbols and debug information of native code")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@
 # unless_imported: modules stay when a module that stays calls them
 # text:   only files that start like this
 # emulator: only when the machine brings an emulator
+# static: only when that emulator is static
 # reason: why nothing in a VM reads it. /init starts beam.smp itself, without a
 #         shell, and takes what vm.args says from the build
 
@@ -130,6 +131,22 @@ file "priv/lib/*/otp_test_engine.so" {
   of     = "crypto"
   level  = "strip"
   reason = "OpenSSL engine for crypto's own tests (lib/crypto/c_src/otp_test_engine.c)"
+}
+
+file "priv/lib/*.so" {
+  in     = "application"
+  of     = "runtime_tools"
+  level  = "strip"
+  static = true
+  reason = "drivers of dbg:trace_port and the NIF of dyntrace, which a static emulator cannot load; dyntrace's on_load does without"
+}
+
+file "priv/lib/*/*.so" {
+  in     = "application"
+  of     = "runtime_tools"
+  level  = "strip"
+  static = true
+  reason = "drivers of dbg:trace_port and the NIF of dyntrace, which a static emulator cannot load; dyntrace's on_load does without"
 }
 
 file "ebin/asn1ct*.beam" {
