@@ -109,8 +109,7 @@ func hasSymbols(data []byte) bool {
 }
 
 func stripELF(ctx context.Context, program, scratch string, typ elf.Type, data []byte) ([]byte, error) {
-	// strip writes the section .note.gnu.gold-version and the like by itself;
-	// .comment names the compiler of every object file.
+	// .comment names the compilers of the object files; nothing loads it.
 	args := []string{"--strip-all", "--remove-section=.comment"}
 	if typ == elf.ET_REL {
 		args = []string{"--strip-debug"}
