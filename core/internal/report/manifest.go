@@ -197,41 +197,57 @@ func Read(path string) (*Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
-	m := new(Manifest)
-	if err := json.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("manifest %s: %w; build the VM again", path, err)
-	}
-	if m.Schema != Schema {
-		return nil, fmt.Errorf("manifest %s: its schema is version %d, and this leanlab reads %d; build the VM again", path, m.Schema, Schema)
-	}
-	if err := m.Validate(); err != nil {
+	m, err := decode(b)
+	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w; build the VM again", path, err)
 	}
 	return m, nil
 }
 
+func decode(b []byte) (*Manifest, error) {
+	m := new(Manifest)
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, err
+	}
+	if m.Schema != Schema {
+		return nil, fmt.Errorf("its schema is version %d, and this leanlab reads %d", m.Schema, Schema)
+	}
+	return m, m.Validate()
+}
+
 // Write validates the manifest and writes it: the old file stays, or the new
 // one is there whole. Equal manifests give equal bytes.
-func Write(path string, m *Manifest) (err error) {
-	if err := m.Validate(); err != nil {
+func Write(path string, m *Manifest) error {
+	b, err := encode(m)
+	if err == nil {
+		err = replaceFile(path, b)
+	}
+	if err != nil {
 		return fmt.Errorf("manifest %s: %w", path, err)
+	}
+	return nil
+}
+
+func encode(m *Manifest) ([]byte, error) {
+	if err := m.Validate(); err != nil {
+		return nil, err
 	}
 	b, err := json.MarshalIndent(m.withoutNils(), "", "  ")
-	if err != nil {
-		return err
-	}
+	return append(b, '\n'), err
+}
+
+func replaceFile(path string, b []byte) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".manifest-")
 	if err != nil {
-		return fmt.Errorf("manifest %s: %w", path, err)
+		return err
 	}
 	defer func() {
 		if err != nil {
 			f.Close()
 			os.Remove(f.Name())
-			err = fmt.Errorf("manifest %s: %w", path, err)
 		}
 	}()
-	if _, err := f.Write(append(b, '\n')); err != nil {
+	if _, err := f.Write(b); err != nil {
 		return err
 	}
 	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {

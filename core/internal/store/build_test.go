@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -382,4 +383,50 @@ func TestPruningWhileBuildsRun(t *testing.T) {
 	builders.Wait()
 	close(done)
 	pruner.Wait()
+}
+
+func TestAnEntryRemovedByHandIsBuiltAgainAlsoByWhoHadIt(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	e := mustBuild(t, s, step("1"), writes(map[string]string{"f": "x"}))
+	if err := os.RemoveAll(s.entryPath(e.Key)); err != nil {
+		t.Fatal(err)
+	}
+	again := mustBuild(t, s, step("1"), writes(map[string]string{"f": "x"}))
+	if again.Digest != e.Digest || read(t, again.Dir, "f") != "x" {
+		t.Errorf("built %+v", again)
+	}
+}
+
+// The lock's file goes away with each holder, while others have it open.
+func TestALockHasOneHolder(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lock")
+	var inside, held atomic.Int32
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			for range 1000 {
+				l, err := tryLock(path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if l == nil {
+					continue
+				}
+				if n := inside.Add(1); n != 1 {
+					t.Errorf("%d holders", n)
+				}
+				held.Add(1)
+				runtime.Gosched()
+				inside.Add(-1)
+				l.release()
+			}
+		})
+	}
+	wg.Wait()
+	if held.Load() == 0 {
+		t.Error("nobody got the lock")
+	}
 }

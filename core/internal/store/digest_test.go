@@ -190,3 +190,22 @@ func TestASpoiledMemoryIsForgotten(t *testing.T) {
 		t.Errorf("%s, %v", got, err)
 	}
 }
+
+func TestAFileWrittenWhileItIsReadIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	dir := tree(t)
+	file := filepath.Join(dir, "mix.exs")
+	listed, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(file, []byte("longer than it was"), 0o644)
+	k := ageRecords(t, s, dir, time.Hour)
+	if _, err := k.digest(file, "mix.exs", listed); err != nil {
+		t.Fatal(err)
+	}
+	if len(k.new) != 0 {
+		t.Errorf("remembered %v", k.new)
+	}
+}
