@@ -32,6 +32,7 @@ type leaning struct {
 	inv      *inventory
 	report   *Report
 	modules  map[string]bool // that lean.keep names
+	asked    closure         // the applications that it names, and what they depend on
 	gone     cut
 	emulator *candidate // the one that stays; nil when the caller gave none
 }
@@ -55,7 +56,13 @@ func Apply(ctx context.Context, t *rootfs.Tree, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.modules = modules
+	l.modules, l.asked = modules, closure{}
+	for _, name := range keep {
+		l.asked[name] = []string{name}
+	}
+	if err := inv.follow(l.asked, keep); err != nil {
+		return nil, err
+	}
 	kept, why, err := l.choose(keep)
 	if err != nil {
 		return nil, err
@@ -64,7 +71,7 @@ func Apply(ctx context.Context, t *rootfs.Tree, o Options) (*Report, error) {
 		func() error { return l.chooseEmulator(kept) },
 		func() error { return l.dropApplications(kept) },
 		l.dropFiles,
-		func() error { return l.writeBoot(kept) },
+		l.writeBoot,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -106,8 +113,7 @@ func (l *leaning) chooseEmulator(kept closure) error {
 	}
 	dirs := map[string]string{}
 	for name := range kept {
-		_, inRelease := l.inv.modes[name]
-		if inRelease || l.options.Level.includes(LevelClosure) {
+		if _, inRelease := l.inv.modes[name]; inRelease || l.asked[name] != nil {
 			dirs[name] = l.inv.apps[name].dir
 		}
 	}
@@ -181,12 +187,12 @@ func (l *leaning) whyNot(name string) string {
 	return "nothing in the release depends on it" + what + remedy
 }
 
-// writeBoot writes start.boot anew when what it loads has changed.
-func (l *leaning) writeBoot(kept closure) error {
+// writeBoot writes start.boot anew when what it loads has changed. What the user
+// keeps beyond the release, and what that depends on, comes into the code path.
+func (l *leaning) writeBoot() error {
 	var add []string
 	for _, name := range l.inv.names() {
-		_, ok := kept[name]
-		if _, inRelease := l.inv.modes[name]; ok && !inRelease && l.options.Level.includes(LevelClosure) {
+		if _, inRelease := l.inv.modes[name]; !inRelease && l.asked[name] != nil {
 			add = append(add, path.Join(l.inv.apps[name].dir, "ebin"))
 		}
 	}

@@ -234,17 +234,22 @@ func TestReleaseThatLosesNothingKeepsItsBootFile(t *testing.T) {
 
 func TestKeptApplicationsAndModulesStay(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.app(lib, "ssl", "11.2", "{applications,[kernel,stdlib]}", "tls")
-	r := f.apply(Options{Level: LevelClosure, Keep: []string{"ssl", "IEx.Info"}})
-	for _, app := range []string{"ssl", "iex"} {
-		if !slices.Contains(keptNames(r), app) {
-			t.Errorf("%s went", app)
+	for _, level := range Levels {
+		f := newFixture(t)
+		f.app(lib, "crypto", "5.5.3", "{applications,[kernel,stdlib]}", "crypto")
+		f.app(lib, "ssl", "11.2", "{applications,[kernel,stdlib,crypto]}", "tls")
+		r := f.apply(Options{Level: level, Keep: []string{"ssl", "IEx.Info"}})
+		for _, app := range []string{"ssl", "crypto", "iex"} {
+			if !slices.Contains(keptNames(r), app) {
+				t.Errorf("%s: %s went", level, app)
+			}
 		}
-	}
-	// ssl was not in the release, so the boot script has to learn where it is.
-	if boot := f.read("/srv/hello_world/releases/0.1.0/start.boot"); !bytes.Contains(boot, []byte(lib+"/ssl-11.2/ebin")) {
-		t.Error("ssl is not in the boot file's code path")
+		// They were not in the release, so the boot script has to learn where they are.
+		for _, dir := range []string{"/ssl-11.2/ebin", "/crypto-5.5.3/ebin"} {
+			if boot := f.read("/srv/hello_world/releases/0.1.0/start.boot"); !bytes.Contains(boot, []byte(lib+dir)) {
+				t.Errorf("%s: %s is not in the boot file's code path", level, dir)
+			}
+		}
 	}
 	newFixture(t).refused(Options{Level: LevelClosure, Keep: []string{"logge"}}, "there is no application or module logge in the tree; did you mean logger?")
 }
