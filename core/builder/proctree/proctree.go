@@ -91,13 +91,17 @@ func Descendants(all []Process, root int) []Process {
 	for _, p := range all {
 		children[p.PPID] = append(children[p.PPID], p)
 	}
-	found := children[root]
-	for i := 0; i < len(found); i++ {
-		pid := found[i].PID
-		found = append(found, children[pid]...)
-		// The list was not taken in one moment: with a reused PID it could
-		// hold a circle.
-		delete(children, pid)
+	var found []Process
+	for next := []int{root}; len(next) > 0; next = next[1:] {
+		for _, p := range children[next[0]] {
+			// The list was not taken in one moment: with a reused PID it could
+			// hold a circle, and the root in it.
+			if p.PID != root {
+				found = append(found, p)
+				next = append(next, p.PID)
+			}
+		}
+		delete(children, next[0])
 	}
 	return found
 }
