@@ -113,7 +113,8 @@ func (l *leaning) chooseEmulator(kept closure) error {
 	}
 	dirs := map[string]string{}
 	for name := range kept {
-		if _, inRelease := l.inv.modes[name]; inRelease || l.asked[name] != nil {
+		_, inRelease := l.inv.modes[name]
+		if inRelease || l.asked[name] != nil || l.options.Level.includes(LevelClosure) {
 			dirs[name] = l.inv.apps[name].dir
 		}
 	}
