@@ -360,6 +360,12 @@ func TestListsOfAnEarlierRunDoNotHideATamperedIndex(t *testing.T) {
 	repo := newRepository(t)
 	repo.publish(t, "trixie", "erlang", "27.1+dfsg", testContent)
 	dir := t.TempDir()
+	// HTTP dates have whole seconds: the second publication must not look like
+	// the first.
+	past := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(repo.path("trixie", "InRelease"), past, past); err != nil {
+		t.Fatal(err)
+	}
 	get(t, repo.sources(t, Options{Dir: dir}), Request{Name: "erlang", Series: "27"})
 	repo.publish(t, "trixie", "erlang", "27.2+dfsg", testContent[1:])
 	write(t, repo.path("trixie", "main/source/Sources"), strings.ReplaceAll(erlangStanza, "27.3.4.1", "27.9"))

@@ -295,10 +295,10 @@ func TestAServerThatStallsIsGivenUpAndTheRestFetchedLater(t *testing.T) {
 	srv := serve(t, testContent, stall)
 	r := testRelease(srv.URL)
 	s := newTestSources(t, Options{}, r)
-	s.download.stall = 100 * time.Millisecond
+	s.download.stall = 500 * time.Millisecond
 	_, path := get(t, s, r.request())
 	wantContent(t, path, testContent)
-	if got, want := srv.seen(), fmt.Sprintf(" | bytes=%d-", len(testContent)/2); got != want {
+	if got, want := srv.seen(), fmt.Sprintf(" | bytes=%d-", len(testContent)/2); !strings.HasPrefix(got, want) {
 		t.Errorf("ranges asked for: %q, want %q", got, want)
 	}
 
