@@ -144,7 +144,7 @@ func (l *leaning) dropApplications(kept closure) error {
 		app := l.inv.apps[name]
 		if _, ok := kept[name]; ok {
 			if k := known().applications[name]; k.Keep == keepNever {
-				l.report.Warnings = append(l.report.Warnings, fmt.Sprintf("%s stays because of %s, though it is of no use in a VM: it %s", name, strings.Join(kept[name], " → "), k.Reason))
+				l.report.Warnings = append(l.report.Warnings, fmt.Sprintf("%s stays because of %s, though it is of no use in a VM (%s)", name, strings.Join(kept[name], " → "), k.Reason))
 			}
 			continue
 		}
