@@ -50,11 +50,8 @@ func (f *fake) Package(_ context.Context, req *PackageRequest, _ Events) error {
 // remote returns the client of a server for b.
 func remote(t *testing.T, b Builder) *Client {
 	t.Helper()
-	conn, server := plugin.TestPluginGRPCConn(t, false, Plugins(b)[ProtocolVersion])
-	t.Cleanup(func() {
-		conn.Close()
-		server.Stop()
-	})
+	conn, _ := plugin.TestPluginGRPCConn(t, false, Plugins(b)[ProtocolVersion])
+	t.Cleanup(func() { conn.Close() }) // which stops the server too
 	dispensed, err := conn.Dispense(PluginName)
 	if err != nil {
 		t.Fatal(err)

@@ -27,11 +27,8 @@ func InProcess(b builder.Builder) Start {
 // OverGRPC calls b in this process through the wire form of the contract.
 func OverGRPC(b builder.Builder) Start {
 	return func(t *testing.T) builder.Builder {
-		client, server := plugin.TestPluginGRPCConn(t, false, builder.Plugins(b)[builder.ProtocolVersion])
-		t.Cleanup(func() {
-			client.Close()
-			server.Stop()
-		})
+		client, _ := plugin.TestPluginGRPCConn(t, false, builder.Plugins(b)[builder.ProtocolVersion])
+		t.Cleanup(func() { client.Close() }) // which stops the server too
 		return connect(t, client)
 	}
 }
