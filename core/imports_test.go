@@ -49,8 +49,9 @@ var mayImport = map[string][]string{
 	"plugins/custom":           public,
 }
 
-// testsMayImport is what any package's tests may import beside that.
-var testsMayImport = []string{"core/builder", "core/builder/builderpb", "core/builder/buildertest"}
+// testsMayImport is what any package's tests may import beside that: real parts
+// of other packages, but nothing internal.
+var testsMayImport = append([]string{"core/builder/builderpb", "core/builder/buildertest"}, public...)
 
 type goPackage struct {
 	ImportPath                         string
