@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,7 @@ type Build struct {
 	Fragments []*Fragment
 	Jobs      int      // make -j
 	Env       []string // NAME=value, added to the environment of make and winning over it
+	Vars      []string // NAME=value on make's command line, where it wins over the makefiles: CC, HOSTCC
 }
 
 // generated keeps the .config as the fragments gave it, to tell what was edited since.
@@ -78,7 +80,8 @@ func (b *Build) path(name string) string { return filepath.Join(b.Out, name) }
 // caller's: a MAKEFLAGS or ARCH of an outer make, or a KCFLAGS that somebody
 // exported, must not change the result.
 func (b *Build) make(args ...string) *exec.Cmd {
-	args = append([]string{"-C", b.Source, "O=" + b.Out, "ARCH=" + b.Arch.Kernel, "CROSS_COMPILE=" + b.Arch.Cross}, args...)
+	args = append([]string{"-C", b.Source, "O=" + b.Out, "ARCH=" + b.Arch.Kernel, "CROSS_COMPILE=" + b.Arch.Cross},
+		append(slices.Clone(b.Vars), args...)...)
 	cmd := exec.Command("make", args...)
 	for _, name := range []string{"PATH", "HOME", "TMPDIR"} {
 		if v, ok := os.LookupEnv(name); ok {
@@ -223,7 +226,7 @@ func isObjectLine(line string) bool {
 
 // estimateObjects adds up the objects that the makefiles list for cfg. It takes
 // both sides of their conditionals and misses what they compute, which is good
-// enough for a progress bar: within a tenth for the kernel and for BusyBox.
+// enough for a progress bar: a fifth low for the kernel.
 func (b *Build) estimateObjects(cfg *Config) int64 {
 	e := &estimator{dirs: []string{b.Out, b.Source}, srcarch: b.Arch.srcarch(), cfg: cfg, seen: map[string]bool{}}
 	e.dir(".")
