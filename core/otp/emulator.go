@@ -148,8 +148,8 @@ func (e Emulators) Build(ctx context.Context, ev builder.Events) error {
 }
 
 // emulatorCompilations is about how many lines make prints for an emulator
-// (OTP 27, interpreter: 330); only the progress bar reads it.
-const emulatorCompilations = 330
+// (OTP 27, interpreter: 220); only the progress bar reads it.
+const emulatorCompilations = 220
 
 // forgetPath keeps ERL_TOP out of the flags that the emulator records for
 // erlang:system_info(compile_info); with it, two builds in two directories

@@ -18,13 +18,21 @@ import (
 // initFlags compile /init: as small as it gets.
 var initFlags = []string{"-Os", "-static", "-Wall", "-Wextra", "-s", "-Wl,--gc-sections", "-ffunction-sections", "-Wl,--build-id=none"}
 
+// initCompiler links against musl where it can, as staticLibc does.
+func initCompiler(arch string) string {
+	if crossTriplet(arch) == "" {
+		return "musl-gcc"
+	}
+	return compiler(arch)
+}
+
 func buildInit(ctx context.Context, req *builder.BuildRequest, ev builder.Events) error {
 	src := filepath.Join(req.Work, "init.c")
 	if err := os.WriteFile(src, guest.Source(), 0o644); err != nil {
 		return err
 	}
 	args := append(initFlags[:len(initFlags):len(initFlags)], "-o", filepath.Join(req.Out, "init"), "init.c")
-	cmd := exec.Command(compiler(req.Definition.Arch), args...)
+	cmd := exec.Command(initCompiler(req.Definition.Arch), args...)
 	cmd.Dir = req.Work
 	return builder.Run(ctx, ev, cmd)
 }

@@ -58,13 +58,13 @@ func (custom) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan,
 				Inputs: emulatorInputs(ctx, def, cc)},
 			{ID: stepElixir, Title: "Elixir " + def.Elixir, Needs: []string{stepOTP}, Sources: []string{"elixir"},
 				Inputs: map[string]string{"recipe": "1"}},
-			{ID: stepInit, Title: "/init", Inputs: map[string]string{"source": digest(guest.Source()), "cc": cc, "flags": strings.Join(initFlags, " ")}},
+			{ID: stepInit, Title: "/init", Inputs: map[string]string{"source": digest(guest.Source()), "cc": cc, "compiler": initCompiler(def.Arch), "flags": strings.Join(initFlags, " ")}},
 		},
 	}
 	if c.Busybox {
 		plan.Sources = append(plan.Sources, builder.Source{Name: "busybox", Series: busyboxSeries})
 		plan.Steps = append(plan.Steps, builder.Step{ID: stepBusybox, Title: "BusyBox " + busyboxSeries, Sources: []string{"busybox"},
-			Inputs: map[string]string{"config": digest(busyboxConfig), "cc": cc, "arch": def.Arch}})
+			Inputs: map[string]string{"config": digest(busyboxConfig), "cc": cc, "compiler": initCompiler(def.Arch), "arch": def.Arch}})
 	}
 	machine, err := machineStep(ctx, def, c)
 	if err != nil {

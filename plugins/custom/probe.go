@@ -24,6 +24,7 @@ var needs = []need{
 	{program: "gcc", debian: "gcc", why: "compiles the kernel, BusyBox, OTP and /init"},
 	{program: "g++", debian: "g++", why: "OTP's JIT is C++"},
 	{library: "libc.a", debian: "libc6-dev", why: "BusyBox and /init are linked statically"},
+	{program: "musl-gcc", debian: "musl-tools", why: "BusyBox and /init are linked with it: a third of the size"},
 	{program: "strip", debian: "binutils", why: "symbols are dropped from what goes into the VM"},
 	{program: "perl", debian: "perl", why: "OTP's tables are generated with it"},
 	{program: "flex", debian: "flex", why: "the kernel's Kconfig lexer is generated with it"},

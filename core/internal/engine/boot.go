@@ -15,6 +15,10 @@ const (
 	appRoot  = "/srv/app"
 	appUser  = 1000 // overlays/common/etc/passwd: app
 	bootHome = "/tmp"
+	// Without a domain in the host name, OTP's kernel asks the program
+	// inet_gethost for one before it has read its inetrc, and dies when the
+	// program is not there (inet_config:init/0).
+	domain = ".localdomain"
 )
 
 // boot is the boot file: BEAM's command line as erlexec and a release's start
@@ -32,7 +36,7 @@ func (e *Engine) boot(r *appResult, emulator string) (*guest.Boot, error) {
 		return nil, err
 	}
 	b := &guest.Boot{
-		Hostname: e.def.Hostname,
+		Hostname: e.def.Hostname + domain,
 		Chdir:    bootHome,
 		Exec:     emulator,
 		Env:      e.environment(r, path.Dir(emulator), dir),
@@ -47,6 +51,7 @@ func (e *Engine) boot(r *appResult, emulator string) (*guest.Boot, error) {
 	for name, value := range e.VM.Env {
 		b.Env[name] = value
 	}
+	b.Args = append(b.Args, emulatorFlags...)
 	b.Args = append(b.Args, vmargs.Emulator...)
 	b.Args = append(b.Args,
 		"--", "-root", appRoot, "-bindir", path.Dir(emulator), "-progname", "erl",
@@ -69,14 +74,20 @@ func (e *Engine) boot(r *appResult, emulator string) (*guest.Boot, error) {
 	return b, nil
 }
 
+// emulatorFlags stand before those of vm.args, which so have the last word
+// (erl(1), "Emulator Flags"; beam.smp takes + as -).
+var emulatorFlags = []string{
+	// Elixir wants UTF-8 file names. The emulator would ask the C library's
+	// locale, of which the image has none.
+	"-fnu",
+}
+
 // environment is what erlexec and the release's start script set.
 func (e *Engine) environment(r *appResult, bindir, dir string) map[string]string {
 	return map[string]string{
 		"ROOTDIR": appRoot, "BINDIR": bindir, "EMU": "beam", "PROGNAME": "erl",
 		"HOME": bootHome, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-		// Elixir wants UTF-8 file names; the emulator takes them from the locale.
-		"LANG": "C.UTF-8",
-		"TERM": "vt220",
+		"LANG": "C.UTF-8", "TERM": "vt220",
 		"RELEASE_ROOT": appRoot, "RELEASE_NAME": r.Name, "RELEASE_VSN": r.Version,
 		"RELEASE_MODE": "interactive", "RELEASE_TMP": bootHome,
 		"RELEASE_SYS_CONFIG": path.Join(dir, "sys"),

@@ -87,7 +87,7 @@ func (e *Engine) Build(ctx context.Context) (*report.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.publish(machine, release, lean, images, proof)
+	return e.publish(lean, images, proof)
 }
 
 // Close stops the plugin.

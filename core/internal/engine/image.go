@@ -8,13 +8,17 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/somebloke1/elixir-lean-lab/core/builder"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/store"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
 )
 
-// imagesFile lists the artifacts beside them.
-const imagesFile = "artifacts.json"
+// What the image step publishes.
+const (
+	imagesDir  = "files" // the artifacts, as they go to build/<vm>
+	imagesFile = "artifacts.json"
+)
 
 // images are the published formats.
 type images struct {
@@ -27,7 +31,7 @@ type images struct {
 func (i *images) file(name string) (string, error) {
 	for _, a := range i.Artifacts {
 		if filepath.Base(a.Path) == name {
-			return filepath.Join(i.entry.Dir, a.Path), nil
+			return filepath.Join(i.entry.Dir, imagesDir, a.Path), nil
 		}
 	}
 	return "", fmt.Errorf("%s: no %s among the artifacts; the bundle format makes it", i.entry.Dir, name)
@@ -59,13 +63,13 @@ func (e *Engine) writeImages(ctx context.Context, m *stepResults, l *leanResult)
 		}
 		var made images
 		for _, format := range e.VM.Output.Formats {
-			artifacts, err := image.Write(ctx, format, spec, out, progressOf(ev))
+			artifacts, err := image.Write(ctx, format, spec, filepath.Join(out, imagesDir), progressOf(ev))
 			if err != nil {
 				return err
 			}
 			made.Artifacts = append(made.Artifacts, artifacts...)
 		}
-		if made.Components, err = image.PackedSizes(ctx, tree, l.Components, e.VM.Output.Compression); err != nil {
+		if made.Components, err = image.PackedSizes(ctx, tree, filepath.Join(out, imagesDir, "bundle", "initrd"), l.Components, e.VM.Output.Compression); err != nil {
 			return err
 		}
 		data, err := json.MarshalIndent(made, "", "  ")
@@ -83,4 +87,9 @@ func (e *Engine) writeImages(ctx context.Context, m *stepResults, l *leanResult)
 		return nil, err
 	}
 	return made, json.Unmarshal(data, made)
+}
+
+// progressOf shows how much of the root has been packed.
+func progressOf(ev ui.Step) func(done, total int64) {
+	return func(done, total int64) { ev.Emit(builder.Progress{Done: done, Total: total, Unit: "bytes"}) }
 }

@@ -42,23 +42,32 @@ func (l *leanResult) open() (*rootfs.Tree, error) {
 // leanTree puts the machine's root and the release together and takes away what
 // is not needed.
 func (e *Engine) leanTree(ctx context.Context, m *stepResults, r *appResult) (*leanResult, error) {
-	s := store.Step{Kind: "lean", Inputs: store.Inputs{
-		"machine":  m.key(),
-		"app":      r.entry.Key,
-		"level":    e.VM.Lean.Level,
-		"keep":     strings.Join(e.VM.Lean.Keep, " "),
-		"user":     e.VM.User,
-		"hostname": e.def.Hostname,
-		"env":      fmt.Sprint(e.VM.Env), // fmt prints maps in order of their keys
-		"recipe":   "1",
-		"leanlab":  Version,
-	}}
-	entry, err := e.step(ctx, "lean: "+e.VM.Lean.Level, s, func(ctx context.Context, out, work string, ev ui.Step) error {
+	entry, err := e.step(ctx, "lean: "+e.VM.Lean.Level, e.leanStep(m, r.entry.Key), func(ctx context.Context, out, work string, ev ui.Step) error {
 		return e.makeLean(ctx, m, r, out)
 	})
 	if err != nil {
 		return nil, err
 	}
+	return readLean(entry)
+}
+
+// leanStep depends on all that goes into the tree and on what leans it.
+func (e *Engine) leanStep(m *stepResults, app string) store.Step {
+	return store.Step{Kind: "lean", Scope: e.VM.Name, Inputs: store.Inputs{
+		"machine":  m.key(),
+		"app":      app,
+		"level":    e.VM.Lean.Level,
+		"keep":     strings.Join(e.VM.Lean.Keep, " "),
+		"user":     e.VM.User,
+		"hostname": e.def.Hostname,
+		"env":      fmt.Sprint(e.VM.Env), // fmt prints maps in order of their keys
+		"emulator": strings.Join(emulatorFlags, " "),
+		"rules":    lean.RulesDigest(),
+		"recipe":   "1",
+	}}
+}
+
+func readLean(entry *store.Entry) (*leanResult, error) {
 	l := &leanResult{entry: entry}
 	data, err := os.ReadFile(filepath.Join(entry.Dir, leanFile))
 	if err != nil {
@@ -76,7 +85,7 @@ func (e *Engine) makeLean(ctx context.Context, m *stepResults, r *appResult, out
 		return err
 	}
 	release := lean.Release{Dir: appRoot, Version: r.Version}
-	if err := e.addKept(tree, m); err != nil {
+	if err := e.addKept(tree, release, m); err != nil {
 		return err
 	}
 	strip, err := stripProgram(e.VM.Arch)
@@ -117,66 +126,12 @@ func (e *Engine) makeLean(ctx context.Context, m *stepResults, r *appResult, out
 }
 
 // addKept adds the applications that lean.keep names and the release does not
-// hold, with those they depend on, from the toolchain.
-func (e *Engine) addKept(tree *rootfs.Tree, m *stepResults) error {
-	queue := append([]string(nil), e.VM.Lean.Keep...)
-	for len(queue) > 0 {
-		name := queue[0]
-		queue = queue[1:]
-		if inRelease(tree, name) {
-			continue
-		}
-		dir, err := e.toolchainApp(m, name)
-		if err != nil {
-			return err
-		}
-		if dir == "" {
-			continue // a module, or unknown: lean says which
-		}
-		app, err := lean.ReadApplication(filepath.Join(dir, "ebin", name+".app"))
-		if err != nil {
-			return err
-		}
-		at := path.Join(appRoot, "lib", name+"-"+app.Version)
-		for _, part := range []string{"ebin", "priv"} {
-			if _, err := os.Stat(filepath.Join(dir, part)); err != nil {
-				continue
-			}
-			if err := tree.AddDir(filepath.Join(dir, part), path.Join(at, part), rootfs.Owner{}); err != nil {
-				return err
-			}
-		}
-		queue = append(queue, app.Applications...)
-	}
-	return nil
-}
-
-func inRelease(tree *rootfs.Tree, name string) bool {
-	found := false
-	tree.Walk(func(entry *rootfs.Entry) error {
-		dir, file := path.Split(entry.Path)
-		found = found || file == name+".app" && strings.HasPrefix(dir, appRoot+"/lib/")
-		return nil
-	})
-	return found
-}
-
-// toolchainApp is the directory of an application of OTP or Elixir; empty when
-// there is none of that name.
-func (e *Engine) toolchainApp(m *stepResults, name string) (string, error) {
-	for _, pattern := range []string{
-		filepath.Join(m.path(m.Toolchain.OTP), "lib", name+"-[0-9]*"),
-		filepath.Join(m.path(m.Toolchain.Elixir), "lib", name),
-	} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			return "", fmt.Errorf("lean.keep %q: %w", name, err)
-		}
-		if len(found) > 0 {
-			return found[0], nil
-		}
-	}
-	return "", nil
+// hold, from the toolchain.
+func (e *Engine) addKept(tree *rootfs.Tree, release lean.Release, m *stepResults) error {
+	return lean.AddApplications(tree, release, []string{
+		filepath.Join(m.path(m.Toolchain.OTP), "lib"),
+		filepath.Join(m.path(m.Toolchain.Elixir), "lib"),
+	}, e.VM.Lean.Keep)
 }
 
 // checkNative refuses NIFs that cannot be loaded in the VM.
@@ -236,4 +191,45 @@ func writeTar(tree *rootfs.Tree, file string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// LeanReport is what the last build of the definition, as it stands, kept and
+// dropped. It builds nothing.
+func (e *Engine) LeanReport(ctx context.Context) (*lean.Report, error) {
+	if err := e.prepare(ctx); err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	notBuilt := fmt.Errorf("vm %q is not built as its definition stands now: run leanlab build first", e.VM.Name)
+	for _, req := range e.plan.Sources {
+		r, ok := e.sources.Locked(req)
+		if !ok {
+			return nil, notBuilt
+		}
+		e.releases[req.Name] = r
+	}
+	m := &stepResults{entries: map[string]*store.Entry{}, last: e.plan.Steps[len(e.plan.Steps)-1].ID}
+	for _, s := range e.plan.Steps {
+		entry, ok := e.Store.Lookup(e.storeStep(s).Key())
+		if !ok {
+			return nil, notBuilt
+		}
+		m.entries[s.ID] = entry
+	}
+	if err := m.readMachine(); err != nil {
+		return nil, err
+	}
+	app, err := e.appStep(m)
+	if err != nil {
+		return nil, err
+	}
+	entry, ok := e.Store.Lookup(e.leanStep(m, app.Key()).Key())
+	if !ok {
+		return nil, notBuilt
+	}
+	l, err := readLean(entry)
+	if err != nil {
+		return nil, err
+	}
+	return l.Report, nil
 }

@@ -31,13 +31,13 @@ func (e *Engine) prove(ctx context.Context, made *images) (*vm.Proof, error) {
 	}
 	s := store.Step{Kind: "proof", Inputs: store.Inputs{
 		"image":  made.entry.Key,
-		"memory": fmt.Sprint(e.VM.Proof.Memory),
+		"memory": fmt.Sprint(e.proofMemoryMiB()),
 		"expect": strings.Join(e.VM.Proof.Expect, "\n"),
 		"qemu":   version,
 		"recipe": "1",
 	}}
 	entry, err := e.step(ctx, "boot proof", s, func(ctx context.Context, out, work string, ev ui.Step) error {
-		check, err := e.check(made, work)
+		check, err := e.check(made)
 		if err != nil {
 			return err
 		}
@@ -68,14 +68,24 @@ func (e *Engine) prove(ctx context.Context, made *images) (*vm.Proof, error) {
 	return &proof, json.Unmarshal(data, &proof)
 }
 
+// proofMemoryMiB is the RAM of the proof: the budget, where there is one, so
+// that an image that needs more fails.
+func (e *Engine) proofMemoryMiB() int {
+	memory := e.VM.Proof.Memory
+	if budget := e.VM.Budget.Memory; budget > 0 {
+		memory = min(memory, budget)
+	}
+	return int(memory >> 20)
+}
+
 // check is the proof that the definition asks for.
-func (e *Engine) check(made *images, work string) (vm.Check, error) {
+func (e *Engine) check(made *images) (vm.Check, error) {
 	c := vm.Check{
 		Config: vm.Config{
-			Arch: e.VM.Arch, MemoryMiB: int(e.VM.Proof.Memory >> 20), CPUs: 1,
+			Arch: e.VM.Arch, MemoryMiB: e.proofMemoryMiB(), CPUs: 1,
 			// Counting makes the figures the same on every machine, and needs
 			// no hardware virtualisation.
-			Accel: "tcg", Count: true, Net: true, Dir: work,
+			Accel: "tcg", Count: true, Net: true,
 		},
 		Expect: e.VM.Proof.Expect, Timeout: e.VM.Proof.Timeout,
 	}
@@ -87,18 +97,20 @@ func (e *Engine) check(made *images, work string) (vm.Check, error) {
 
 // bundle points a configuration at the bundle's files.
 func bundle(made *images, c *vm.Config) error {
-	var err error
-	if c.Kernel, err = made.file("kernel"); err != nil {
-		return err
-	}
-	if c.Initrd, err = made.file("initrd"); err != nil {
-		return err
-	}
-	path, err := made.file("cmdline")
+	kernel, err := made.file("kernel")
 	if err != nil {
 		return err
 	}
-	cmdline, err := os.ReadFile(path)
-	c.Cmdline = strings.TrimSpace(string(cmdline))
+	b, err := BundleConfig(filepath.Dir(kernel), c.Arch)
+	c.Kernel, c.Initrd, c.Cmdline = b.Kernel, b.Initrd, b.Cmdline
 	return err
+}
+
+// BundleConfig is the machine that a bundle's directory describes.
+func BundleConfig(dir, arch string) (vm.Config, error) {
+	cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+	return vm.Config{
+		Arch: arch, Kernel: filepath.Join(dir, "kernel"), Initrd: filepath.Join(dir, "initrd"),
+		Cmdline: strings.TrimSpace(string(cmdline)),
+	}, err
 }
