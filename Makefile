@@ -77,6 +77,10 @@ test-vm: $(BINARIES) ## the default VM, built and booted, and every test that bo
 	bin/leanlab build --install -f hcl/custom.hcl --progress plain
 	LEANLAB_TEST_BUILD=$(CURDIR)/build/custom $(GO) test -count=1 -timeout 60m ./core/... ./plugins/...
 
+.PHONY: reproduce
+reproduce: ## two cold builds, one killed twenty times on its way: the same bytes?
+	.ci/reproduce
+
 .PHONY: clean
 clean: ## remove bin/ and build/; the store stays (leanlab cache prune)
 	rm -rf bin build

@@ -80,6 +80,10 @@ var emulatorFlags = []string{
 	// Elixir wants UTF-8 file names. The emulator would ask the C library's
 	// locale, of which the image has none.
 	"-fnu",
+	// OTP's default is a table for a million processes, 15 MB that a small VM
+	// has a better use for. A process takes at least 2.6 kB, so this many fill
+	// 170 MB; an app that wants more says so in rel/vm.args.eex (+P).
+	"-P", "65536",
 }
 
 // environment is what erlexec and the release's start script set.
