@@ -18,7 +18,7 @@ type Config struct {
 	MemoryMiB int       // RAM
 	CPUs      int       // 0: one
 	Accel     string    // "tcg", "kvm" or "hvf"; empty: "tcg"
-	Count     bool      // guest time counts instructions, 1 ns each; tcg and one CPU only
+	Count     bool      // guest time counts instructions, 1 ns each, and its date is countedDate; tcg and one CPU only
 	Net       bool      // a virtio network card with DHCP and nothing beyond it
 	Stdin     io.Reader // typed at the console; nil: nothing, see VM.Type
 	Console   io.Writer // gets a raw copy of the console; nil: none
@@ -34,6 +34,9 @@ var machines = map[string]struct {
 	"x86_64":  {"qemu-system-x86_64", "q35", "console=ttyS0 panic=-1"},
 	"aarch64": {"qemu-system-aarch64", "virt", "console=ttyAMA0 panic=-1"},
 }
+
+// countedDate is when a guest whose instructions are counted believes to run.
+const countedDate = "2026-01-01"
 
 func (c Config) withDefaults() Config {
 	if c.CPUs == 0 {
@@ -91,8 +94,10 @@ func (c Config) args() []string {
 	if c.Count {
 		// One instruction is 2^0 ns; idle time is skipped instead of slept
 		// (QEMU, docs/devel/tcg-icount.rst). -seed: the same RDRAND, and so the
-		// same KASLR and the same path through the kernel, in every run.
-		args = append(args, "-icount", "shift=0,align=off,sleep=off", "-seed", "1")
+		// same KASLR and the same path through the kernel, in every run. The time of
+		// day runs with the guest's clock and from a fixed date: turning it into a
+		// time_t, and waiting for the next second of the RTC, takes instructions too.
+		args = append(args, "-icount", "shift=0,align=off,sleep=off", "-seed", "1", "-rtc", "base="+countedDate+",clock=vm")
 	}
 	return args
 }

@@ -40,7 +40,6 @@ func Launch(ctx context.Context, cfg Config) (*VM, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vm: socket for QEMU's monitor: %w", err)
 	}
-	defer theirs.Close()
 	// A connected socket instead of a path: no limit of 108 bytes, nothing to
 	// remove, and QEMU sees it close.
 	cmd := exec.Command(machines[cfg.Arch].qemu, append(cfg.args(),
@@ -59,9 +58,12 @@ func Launch(ctx context.Context, cfg Config) (*VM, error) {
 		cmd.Stdin = cfg.Stdin
 	} else if vm.stdin, err = cmd.StdinPipe(); err != nil {
 		ours.Close()
+		theirs.Close()
 		return nil, fmt.Errorf("vm: %w", err)
 	}
-	if vm.proc, err = start(ctx, cmd, true); err != nil {
+	vm.proc, err = start(ctx, cmd, true)
+	theirs.Close() // only QEMU holds it, so that its end is seen
+	if err != nil {
 		ours.Close()
 		return nil, fmt.Errorf("vm: %w; on Debian: apt-get install %s", err, debianPackage[cfg.Arch])
 	}

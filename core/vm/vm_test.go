@@ -113,4 +113,27 @@ func prove(t *testing.T, check Check) (*Proof, error) {
 	return Prove(context.Background(), check)
 }
 
+// patience is a timeout for what is expected not to happen: five times what a
+// whole run of a working guest takes on this host, as busy as it is.
+func patience(t *testing.T) time.Duration {
+	t.Helper()
+	check := guestWith(t, "exec /bin/fakebeam\narg serve\n")
+	ordinary.once.Do(func() {
+		var proof *Proof
+		if proof, ordinary.err = prove(t, check); ordinary.err == nil {
+			ordinary.wall = proof.Wall
+		}
+	})
+	if ordinary.err != nil {
+		t.Fatalf("a working guest: %v", ordinary.err)
+	}
+	return 5*time.Second + 5*ordinary.wall
+}
+
+var ordinary struct {
+	once sync.Once
+	wall time.Duration
+	err  error
+}
+
 func screenOf(lines []string) string { return strings.Join(lines, "\n") }
