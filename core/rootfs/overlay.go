@@ -50,11 +50,11 @@ type UnknownOverlayError struct {
 
 func (e *UnknownOverlayError) Error() string {
 	msg := fmt.Sprintf("there is no overlay %q in %s", e.Name, e.Dir)
+	if len(e.Known) > 0 {
+		msg += fmt.Sprintf(" (known: %s)", strings.Join(e.Known, ", "))
+	}
 	if e.Nearest != "" {
 		msg += fmt.Sprintf(": did you mean %q?", e.Nearest)
-	}
-	if len(e.Known) > 0 {
-		msg += " Known are " + strings.Join(e.Known, ", ") + "."
 	}
 	return msg
 }
@@ -65,16 +65,18 @@ func (e *UnknownOverlayError) Error() string {
 func FindOverlays(root string, names []string) ([]string, error) {
 	var dirs []string
 	for i, name := range names {
-		dir := filepath.Join(root, OverlayDir, name)
+		parent := filepath.Join(root, OverlayDir)
+		dir := filepath.Join(parent, name)
 		if strings.ContainsRune(name, '/') {
 			dir = name
 			if !filepath.IsAbs(name) {
 				dir = filepath.Join(root, name)
 			}
+			parent = filepath.Dir(dir)
 		}
 		info, err := os.Stat(dir)
-		if name == "" || name == "." || name == ".." || errors.Is(err, fs.ErrNotExist) {
-			return nil, unknownOverlay(i, name, filepath.Dir(dir))
+		if dir == parent || name == ".." || errors.Is(err, fs.ErrNotExist) {
+			return nil, unknownOverlay(i, name, parent)
 		}
 		if err != nil {
 			return nil, err
