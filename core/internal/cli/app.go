@@ -26,6 +26,7 @@ type App struct {
 	Stderr     io.Writer
 	Environ    []string
 	Executable string // whose directory is searched for plugins
+	Dir        string // absolute; what relative paths are relative to
 }
 
 // Exit codes.
@@ -141,11 +142,7 @@ type session struct {
 
 // open loads the definition and everything that an engine needs.
 func (a *App) open(f definitionFlags) (*session, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return nil, err
-	}
-	defs, vm, err := a.load(f, dir)
+	defs, vm, err := a.load(f)
 	if err != nil {
 		return nil, err
 	}
@@ -171,12 +168,15 @@ func (a *App) open(f definitionFlags) (*session, error) {
 		out.Message("note", fmt.Sprintf("%s is being built by another run (%s); waiting for it", step.Kind, holder))
 	}
 	lock := f.file
+	if !filepath.IsAbs(lock) {
+		lock = filepath.Join(a.Dir, lock)
+	}
 	if info, err := os.Stat(lock); err != nil || !info.IsDir() {
 		lock = filepath.Dir(lock)
 	}
 	return &session{
 		Engine: engine.New(engine.Options{
-			Dir: dir, Definitions: defs, VM: vm, Store: st, UI: out,
+			Dir: a.Dir, Definitions: defs, VM: vm, Store: st, UI: out,
 			PluginDirs: pluginhost.DefaultDirs(a.Executable), PluginLog: pluginLog,
 			LockPath: filepath.Join(lock, "leanlab.lock.hcl"),
 			Mirror:   f.mirror, Suite: f.suite, Offline: f.offline,
@@ -193,10 +193,10 @@ func (s *session) close() {
 }
 
 // load evaluates the definition and picks the VM.
-func (a *App) load(f definitionFlags, dir string) (*definition.Definitions, *definition.VM, error) {
+func (a *App) load(f definitionFlags) (*definition.Definitions, *definition.VM, error) {
 	defs, diags := definition.Load(definition.Options{
 		Paths: []string{f.file}, Vars: f.vars, VarFiles: f.varFiles,
-		Environ: a.Environ, Dir: dir, Version: engine.Version,
+		Environ: a.Environ, Dir: a.Dir, Version: engine.Version,
 	})
 	if diags.HasErrors() {
 		return nil, nil, a.show(defs, &engine.DiagnosticsError{Diagnostics: diags})

@@ -17,7 +17,11 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"leanlab": func() {
-			app := &App{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(), Executable: "/nonexistent/leanlab"}
+			dir, err := os.Getwd()
+			if err != nil {
+				panic(err)
+			}
+			app := &App{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(), Executable: "/nonexistent/leanlab", Dir: dir}
 			os.Exit(app.Run(context.Background()))
 		},
 	})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -21,15 +20,11 @@ func (a *App) runCommand() *cobra.Command {
 		Short: "Start a built VM with this terminal at its console; Ctrl-A X ends it",
 		Args:  exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := os.Getwd()
+			_, def, err := a.load(f)
 			if err != nil {
 				return err
 			}
-			_, def, err := a.load(f, dir)
-			if err != nil {
-				return err
-			}
-			bundle := filepath.Join(dir, "build", def.Name, "bundle")
+			bundle := filepath.Join(a.Dir, "build", def.Name, "bundle")
 			config, err := engine.BundleConfig(bundle, def.Arch)
 			if errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("%s: not built yet; run leanlab build -f %s first: %w", bundle, f.file, err)

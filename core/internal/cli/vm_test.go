@@ -1,0 +1,349 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
+)
+
+// These tests build, and most of them boot, real VMs. They need the machine of
+// the default definition in the store, which `make vm` puts there: LEANLAB_TEST_BUILD
+// names its output (make test-vm sets it). Only the app, and what follows it, is
+// built here.
+
+// checkout is the directory that LEANLAB_TEST_BUILD lies in.
+func checkout(t *testing.T) string {
+	t.Helper()
+	build := os.Getenv("LEANLAB_TEST_BUILD")
+	if build == "" {
+		t.Skip("LEANLAB_TEST_BUILD is not set; make test-vm builds the default VM and runs this")
+	}
+	return filepath.Dir(filepath.Dir(build))
+}
+
+// project is a directory with a definition, as a user has one.
+type project struct {
+	t    *testing.T
+	root string // the checkout
+	dir  string
+}
+
+// vmBlock is like hcl/custom.hcl, with blocks to add.
+func vmBlock(app, blocks string) string {
+	return fmt.Sprintf(`vm "t" {
+  strategy = "custom"
+  elixir   = "1.18"
+
+  app {
+    path = %q
+    env  = { PORT = "4000", NAME = "a b" }
+  }
+  otp {
+    version = "27"
+  }
+  %s
+}
+`, app, blocks)
+}
+
+// newProject writes files into a new directory with the checkout's data folders.
+func newProject(t *testing.T, files map[string]string) *project {
+	t.Helper()
+	p := &project{t: t, root: checkout(t), dir: t.TempDir()}
+	for _, name := range []string{"kernel-configs", "overlays"} {
+		if err := os.Symlink(filepath.Join(p.root, name), filepath.Join(p.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock, err := os.ReadFile(filepath.Join(p.root, "hcl", "leanlab.lock.hcl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write("leanlab.lock.hcl", string(lock))
+	for name, text := range files {
+		p.write(name, text)
+	}
+	return p
+}
+
+func (p *project) write(name, text string) {
+	p.t.Helper()
+	path := filepath.Join(p.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// leanlab runs a command line in the project and returns its exit code and
+// output.
+func (p *project) leanlab(args ...string) (code int, stdout, stderr string) {
+	p.t.Helper()
+	var out, errs bytes.Buffer
+	app := &App{Args: args, Stdin: os.Stdin, Stdout: &out, Stderr: &errs, Environ: os.Environ(), Dir: p.dir,
+		Executable: filepath.Join(p.root, "bin", "leanlab")}
+	code = app.Run(context.Background())
+	return code, out.String(), errs.String()
+}
+
+// build must succeed.
+func (p *project) build(args ...string) (m *report.Manifest, log string) {
+	p.t.Helper()
+	code, _, log := p.leanlab(append([]string{"build", "-f", "vm.hcl", "--progress", "plain"}, args...)...)
+	if code != 0 {
+		p.t.Fatalf("leanlab build ended with %d:\n%s", code, log)
+	}
+	m, err := report.Read(filepath.Join(p.dir, "build", "t", report.FileName))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return m, log
+}
+
+// fails must fail with each text in what it says, and publish nothing.
+func (p *project) fails(texts ...string) {
+	p.t.Helper()
+	code, _, log := p.leanlab("build", "-f", "vm.hcl", "--progress", "plain")
+	if code != exitFailed {
+		p.t.Errorf("leanlab build ended with %d, want %d", code, exitFailed)
+	}
+	for _, text := range texts {
+		if !strings.Contains(log, text) {
+			p.t.Errorf("no %q in what it said:\n%s", text, log)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(p.dir, "build", "t")); err == nil {
+		p.t.Error("a failed build published build/t")
+	}
+}
+
+// copyExample puts the example app into the project as app/.
+func (p *project) copyExample() {
+	p.t.Helper()
+	from := filepath.Join(p.root, "examples", "hello_world")
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil || strings.HasPrefix(rel, "_build") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		p.write(filepath.Join("app", rel), string(text))
+		return err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// app is a Mix project of one module.
+func app(mix, module string) map[string]string {
+	return map[string]string{
+		"app/lib/demo.ex": module,
+		"app/mix.exs": `defmodule Demo.MixProject do
+  use Mix.Project
+  def project, do: [app: :demo, version: "0.1.0", elixir: "~> 1.15"` + mix + `]
+  def application, do: [mod: {Demo, []}]
+end
+`,
+	}
+}
+
+const demo = `defmodule Demo do
+  use Application
+  def start(_, _) do
+    %s
+    Supervisor.start_link([], strategy: :one_for_one)
+  end
+end
+`
+
+func with(files map[string]string, name, text string) map[string]string {
+	files[name] = text
+	return files
+}
+
+func TestDefaultVMHoldsToItsFigures(t *testing.T) {
+	root := checkout(t)
+	m, err := report.Read(filepath.Join(root, "build", "custom", report.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !m.Boot.Verified {
+		t.Fatal("the default VM was not booted")
+	}
+	for _, figure := range []struct {
+		name      string
+		got, most int64
+	}{
+		{"bytes to download", m.DownloadBytes, 8_000_000},
+		{"bytes of kernel", m.Artifacts[0].Bytes, 2_200_000},
+		{"instructions until ready", m.Boot.Instructions.Ready, 1_600_000_000},
+		{"MiB of RAM", m.Boot.MemoryMiB, 64},
+	} {
+		t.Logf("%s: %d", figure.name, figure.got)
+		if figure.got > figure.most {
+			t.Errorf("%s: %d, want at most %d", figure.name, figure.got, figure.most)
+		}
+	}
+}
+
+func TestEditedAppIsAllThatIsBuiltAgain(t *testing.T) {
+	p := newProject(t, map[string]string{"vm.hcl": vmBlock("app", "")})
+	p.copyExample()
+	first, _ := p.build("--no-proof")
+	_, log := p.build("--no-proof")
+	if strings.Contains(log, ": started:") {
+		t.Errorf("nothing had changed, and yet:\n%s", log)
+	}
+	path := filepath.Join(p.dir, "app", "lib", "hello_world", "application.ex")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write("app/lib/hello_world/application.ex", strings.Replace(string(text), "Hello from", "Greetings from", 1))
+	second, log := p.build("--no-proof")
+	for _, step := range []string{"app", "lean", "image"} {
+		if !strings.Contains(log, ">>> "+step+": started:") {
+			t.Errorf("%s was not built again:\n%s", step, log)
+		}
+	}
+	if strings.Contains(log, ">>> custom/") && strings.Contains(log, "custom/kernel: started") {
+		t.Errorf("the machine was built again:\n%s", log)
+	}
+	if first.Artifacts[1].SHA256 == second.Artifacts[1].SHA256 {
+		t.Error("the edit did not reach the image")
+	}
+	if second.Boot.Verified {
+		t.Error("an image that was not booted counts as verified")
+	}
+}
+
+func TestConsoleAnswers(t *testing.T) {
+	p := newProject(t, map[string]string{"vm.hcl": vmBlock("", `
+  lean {
+    keep = ["crypto", "ssl"]
+  }
+  budget {
+    size = "9MB"
+  }`)})
+	m, _ := p.build()
+	t.Logf("iex with crypto and ssl: %d bytes to download, %d instructions", m.DownloadBytes, m.Boot.Instructions.Ready)
+	if !m.Boot.Verified {
+		t.Error("iex was not asked")
+	}
+	code, out, _ := p.leanlab("lean", "explain", "crypto", "-f", "vm.hcl")
+	if code != 0 || !strings.Contains(out, "crypto stays") {
+		t.Errorf("lean explain crypto: %d, %s", code, out)
+	}
+}
+
+func TestRuntimeConfigurationIsRead(t *testing.T) {
+	files := with(app("", fmt.Sprintf(demo, `IO.puts("port is #{Application.fetch_env!(:demo, :port)}, name is #{System.get_env("NAME")}")`)),
+		"app/config/runtime.exs", "import Config\nconfig :demo, port: String.to_integer(System.fetch_env!(\"PORT\")) + 1\n")
+	p := newProject(t, with(files, "vm.hcl", vmBlock("app", `
+  proof {
+    expect = ["port is 4001, name is a b"]
+  }`)))
+	if m, _ := p.build(); !m.Boot.Verified {
+		t.Error("not verified")
+	}
+}
+
+func TestAppThatDoesNotWorkIsRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		files map[string]string
+		want  []string
+	}{
+		"does not compile": {
+			app("", "defmodule Demo do\n  def broken(\nend\n"),
+			[]string{"lib/demo.ex", "does not compile"},
+		},
+		"needs a newer Elixir": {
+			map[string]string{"app/lib/demo.ex": "", "app/mix.exs": `defmodule Demo.MixProject do
+  use Mix.Project
+  def project, do: [app: :demo, version: "0.1.0", elixir: "~> 9.0"]
+end
+`},
+			[]string{"~> 9.0", "set elixir = "},
+		},
+		"has several releases": {
+			app(", releases: [a: [], b: []]", fmt.Sprintf(demo, ":ok")),
+			[]string{`app { release = "NAME" }`},
+		},
+		"misses a dependency": {
+			app(`, deps: [{:nothing, path: "nothing"}]`, fmt.Sprintf(demo, ":ok")),
+			[]string{"nothing", "mix deps.get"},
+		},
+		"holds a NIF, and linking is static": {
+			with(app("", fmt.Sprintf(demo, ":ok")), "app/priv/demo_nif.so", sharedObject(t)),
+			[]string{"priv/demo_nif.so", `link = "dynamic"`},
+		},
+		"crashes when it starts": {
+			app("", fmt.Sprintf(demo, `raise "no disk, no fun"`)),
+			[]string{"does not work", "no disk, no fun"},
+		},
+		"halts": {
+			app("", fmt.Sprintf(demo, `System.halt(3)`)),
+			[]string{"does not work", "status 3"},
+		},
+		"prints something else": {
+			with(app("", fmt.Sprintf(demo, `IO.puts("hi")`)), "vm.hcl", vmBlock("app", `
+  proof {
+    expect  = ["bye"]
+    timeout = "20s"
+  }`)),
+			[]string{"does not work", "bye"},
+		},
+		"is over the budget": {
+			with(app("", fmt.Sprintf(demo, ":ok")), "vm.hcl", vmBlock("app", `
+  budget {
+    size = "1MB"
+  }`)),
+			[]string{"vm.hcl:", "over its budget", "kernel"},
+		},
+		"asks for what is not there": {
+			with(app("", fmt.Sprintf(demo, ":ok")), "vm.hcl", vmBlock("app", `
+  lean {
+    keep = ["crypot"]
+  }`)),
+			[]string{"crypot", "lean.keep"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := tc.files
+			if files["vm.hcl"] == "" {
+				files["vm.hcl"] = vmBlock("app", "")
+			}
+			newProject(t, files).fails(tc.want...)
+		})
+	}
+}
+
+// sharedObject is the text of a real NIF's kind of file: an ELF shared object
+// of this machine.
+func sharedObject(t *testing.T) string {
+	t.Helper()
+	for _, pattern := range []string{"/lib/*/libm.so.6", "/lib64/libm.so.6", "/usr/lib/libm.so.6"} {
+		if found, err := filepath.Glob(pattern); err == nil && len(found) > 0 {
+			data, err := os.ReadFile(found[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(data)
+		}
+	}
+	t.Skip("no libm.so.6 on this machine to play a NIF")
+	return ""
+}
