@@ -32,7 +32,9 @@ const Other = "other"
 //
 // The figures are measured, not modelled: a compressed file consists of blocks,
 // and the bytes of a block are shared among the components by how much of its
-// uncompressed content is theirs. What repeats earlier content is cheap, so of
+// uncompressed content is theirs. A block has 128 KiB or so, which is how fine
+// the figures are: a component smaller than that weighs like its neighbours. What
+// repeats earlier content is cheap, so of
 // two components that share code the later in the archive is charged less; what
 // the image would lose with a component can differ by that. PackedBytes add up
 // to the size of initrd, Bytes to that of the archive in it. Sorted by
