@@ -240,8 +240,16 @@ func (rogue) Build(ctx context.Context, req *builder.BuildRequest, ev builder.Ev
 	case "forks":
 		return nil, family(ctx, ev)
 	case "forks-and-crashes":
-		go func() { _ = family(ctx, ev) }()
-		waitForFamily(ev)
+		said := make(lines, 100)
+		go func() { _ = family(context.Background(), said) }()
+		var pids strings.Builder
+		for range familySize {
+			fmt.Fprintln(&pids, <-said)
+		}
+		// Not as events: those may be under way still when it crashes.
+		if err := os.WriteFile(filepath.Join(req.Out, "pids"), []byte(pids.String()), 0o644); err != nil {
+			return nil, err
+		}
 		os.Exit(9)
 	case "forks-and-hangs":
 		go func() { _ = family(context.Background(), ev) }()
@@ -263,20 +271,6 @@ func family(ctx context.Context, ev builder.Events) error {
 		setsid sleep 1001 & echo pid $!
 		(setsid sh -c 'trap "" TERM; echo pid $$; while :; do sleep 1002; done' &)
 		wait`))
-}
-
-// waitForFamily emits what family said, having waited for it.
-func waitForFamily(ev builder.Events) {
-	waiting := make(chan struct{})
-	go func() {
-		defer close(waiting)
-		pids := make(lines, 100)
-		go func() { _ = family(context.Background(), pids) }()
-		for range familySize {
-			ev.Emit(builder.Log{Line: <-pids})
-		}
-	}()
-	<-waiting
 }
 
 // lines is an Events that takes the log lines.

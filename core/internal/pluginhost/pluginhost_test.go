@@ -444,10 +444,17 @@ func (c *byteCount) Write(p []byte) (int, error) {
 // not: by pidfd_open(2), so that no later process with its number is meant.
 func exits(t *testing.T, pid int) <-chan struct{} {
 	t.Helper()
+	if unix.Kill(pid, 0) != nil {
+		t.Errorf("process %d is not there", pid)
+	}
+	return exitsIfThere(pid)
+}
+
+// exitsIfThere is exits for a process that may be gone already.
+func exitsIfThere(pid int) <-chan struct{} {
 	gone := make(chan struct{})
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		t.Errorf("process %d is not there: %v", pid, err)
 		close(gone)
 		return gone
 	}
@@ -497,7 +504,6 @@ func TestNothingThatAStepStartedOutlivesThePlugin(t *testing.T) {
 		{"cancelled, then closed", "forks", func(p *Plugin, cancel func()) { cancel(); p.Close() }},
 		{"plugin killed", "forks", func(p *Plugin, _ func()) { p.process.cmd.Process.Kill() }},
 		{"plugin terminated", "forks", func(p *Plugin, _ func()) { p.process.cmd.Process.Signal(unix.SIGTERM) }},
-		{"plugin crashes", "forks-and-crashes", func(*Plugin, func()) {}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -512,12 +518,13 @@ func TestNothingThatAStepStartedOutlivesThePlugin(t *testing.T) {
 			}()
 			var gone []<-chan struct{}
 			for range familySize {
-				pid := <-seen
-				if tt.step == "forks-and-crashes" {
-					gone = append(gone, exitsIfThere(t, pid))
-				} else {
-					gone = append(gone, exits(t, pid))
+				var pid int
+				select {
+				case pid = <-seen:
+				case err := <-built:
+					t.Fatalf("the step is over: %v", err)
 				}
+				gone = append(gone, exits(t, pid))
 			}
 			tt.end(p, cancel)
 			if err := <-built; err == nil {
@@ -531,14 +538,29 @@ func TestNothingThatAStepStartedOutlivesThePlugin(t *testing.T) {
 	}
 }
 
-// exitsIfThere is exits for a process that may have ended already.
-func exitsIfThere(t *testing.T, pid int) <-chan struct{} {
-	if unix.Kill(pid, 0) != nil {
-		gone := make(chan struct{})
-		close(gone)
-		return gone
+func TestNothingThatAStepStartedOutlivesACrash(t *testing.T) {
+	t.Parallel()
+	p := start(t, "rogue", Options{})
+	req := request(t, "forks-and-crashes")
+	_, err := p.Build(t.Context(), req, &recorder{})
+	wantFault(t, err, p.path, "crashed", "exit status 9")
+	wait(t, "the plugin's end", p.process.exited)
+	pids, err := os.ReadFile(filepath.Join(req.Out, "pids"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return exits(t, pid)
+	var seen int
+	for line := range strings.Lines(string(pids)) {
+		var pid int
+		if _, err := fmt.Sscanf(line, "pid %d", &pid); err != nil {
+			t.Fatal(err)
+		}
+		seen++
+		wait(t, "the end of what the step started", exitsIfThere(pid)) // killed, and perhaps no zombie yet
+	}
+	if seen != familySize {
+		t.Errorf("%d processes were started, not %d", seen, familySize)
+	}
 }
 
 func TestKilledHostLeavesNoProcess(t *testing.T) {

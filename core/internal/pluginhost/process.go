@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -198,7 +199,7 @@ func (p *process) sweep() {
 	err := proctree.KillAll(func(all []proctree.Process) []proctree.Process {
 		var left []proctree.Process
 		for _, proc := range all {
-			if proc.PID != os.Getpid() && (proc.Session == session || marked(proc.PID, mark)) {
+			if proc.PID != os.Getpid() && (proc.Session == session || marked(proc, mark)) {
 				left = append(left, proc)
 			}
 		}
@@ -209,16 +210,24 @@ func (p *process) sweep() {
 	}
 }
 
-// marked reports whether a process was started with mark in its environment.
-func marked(pid int, mark []byte) bool {
-	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	if err != nil {
-		return false // another user's, or gone
+// kthreadd is the parent of the kernel's threads, which have no environment.
+const kthreadd = 2
+
+// marked reports whether a process was started with mark in its environment. In
+// the midst of execve(2) a process has none to show, for a moment.
+func marked(proc proctree.Process, mark []byte) bool {
+	if proc.PPID == kthreadd || proc.State == 'Z' {
+		return false
 	}
-	for v := range bytes.SplitSeq(env, []byte{0}) {
-		if bytes.Equal(v, mark) {
-			return true
+	for range 5 {
+		env, err := os.ReadFile("/proc/" + strconv.Itoa(proc.PID) + "/environ")
+		if err != nil {
+			return false // another user's, or gone
 		}
+		if len(env) > 0 {
+			return slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool { return bytes.Equal(v, mark) })
+		}
+		time.Sleep(time.Millisecond)
 	}
 	return false
 }
