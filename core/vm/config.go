@@ -20,6 +20,7 @@ type Config struct {
 	Accel     string    // "tcg", "kvm" or "hvf"; empty: "tcg"
 	Count     bool      // guest time counts instructions, 1 ns each, and its date is countedDate; tcg and one CPU only
 	Net       bool      // a virtio network card with DHCP and nothing beyond it
+	Outside   bool      // with Net: the card reaches what this host reaches
 	Stdin     io.Reader // typed at the console; nil: nothing, see VM.Type
 	Console   io.Writer // gets a raw copy of the console; nil: none
 }
@@ -89,7 +90,11 @@ func (c Config) args() []string {
 	}
 	if c.Net {
 		// romfile=: no PXE; restrict: DHCP and DNS of QEMU's own, no way to the host or out.
-		args = append(args, "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=")
+		restrict := "on"
+		if c.Outside {
+			restrict = "off"
+		}
+		args = append(args, "-netdev", "user,id=net,restrict="+restrict, "-device", "virtio-net-pci,netdev=net,romfile=")
 	}
 	if c.Count {
 		// One instruction is 2^0 ns; idle time is skipped instead of slept

@@ -35,7 +35,7 @@ func (a *App) runCommand() *cobra.Command {
 			if memory > 0 {
 				config.MemoryMiB = memory
 			}
-			config.Net = true
+			config.Net, config.Outside = true, true
 			var why string
 			config.Accel, why = vm.Accelerator(cmd.Context(), def.Arch)
 			fmt.Fprintf(a.Stderr, "leanlab: %s, %d MiB, %s; Ctrl-A X ends the VM\n", def.Name, config.MemoryMiB, why)
