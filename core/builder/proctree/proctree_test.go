@@ -1,7 +1,6 @@
 package proctree
 
 import (
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -59,8 +58,7 @@ func TestDescendantsAreThoseOfTheRootOnly(t *testing.T) {
 
 func TestKillDescendantsSparesTheRoot(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command("sh", "-c", `sleep 1000 & (sleep 1000 & sleep 1000) & echo ready; wait; read x; echo "$x"`)
-	cmd.Stderr = os.Stderr
+	cmd := exec.Command("sh", "-c", `sleep 1000 & sh -c 'sleep 1000 & echo ready; wait' & wait; read x; echo "$x"`)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
