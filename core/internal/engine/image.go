@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
@@ -50,6 +52,7 @@ func (e *Engine) writeImages(ctx context.Context, m *stepResults, l *leanResult)
 		"formats":     strings.Join(e.VM.Output.Formats, " "),
 		"compression": e.VM.Output.Compression + ", " + compressor,
 		"memory":      fmt.Sprint(e.VM.Proof.Memory),
+		"package":     e.packagerKey(),
 		"recipe":      "1",
 	}}
 	entry, err := e.step(ctx, "image", s, func(ctx context.Context, out, work string, ev ui.Step) error {
@@ -68,6 +71,9 @@ func (e *Engine) writeImages(ctx context.Context, m *stepResults, l *leanResult)
 				return err
 			}
 			made.Artifacts = append(made.Artifacts, artifacts...)
+		}
+		if err := e.packageOwn(ctx, m, l, &made, out, work, ev); err != nil {
+			return err
 		}
 		if made.Components, err = image.PackedSizes(ctx, tree, filepath.Join(out, imagesDir, "bundle", "initrd"), l.Components, e.VM.Output.Compression); err != nil {
 			return err
@@ -92,4 +98,49 @@ func (e *Engine) writeImages(ctx context.Context, m *stepResults, l *leanResult)
 // progressOf shows how much of the root has been packed.
 func progressOf(ev ui.Step) func(done, total int64) {
 	return func(done, total int64) { ev.Emit(builder.Progress{Done: done, Total: total, Unit: "bytes"}) }
+}
+
+// packagerKey is what the strategy's own artifacts depend on beyond the tree:
+// the plugin itself. Empty when it makes none.
+func (e *Engine) packagerKey() string {
+	if !slices.Contains(e.desc.Capabilities, builder.CapabilityPackage) {
+		return ""
+	}
+	return e.desc.Name + " " + e.desc.Version + " " + string(e.def.Config)
+}
+
+// packageOwn has the strategy make artifacts of its own kind, such as firmware,
+// in a directory of its name.
+func (e *Engine) packageOwn(ctx context.Context, m *stepResults, l *leanResult, made *images, out, work string, ev ui.Step) error {
+	if e.packagerKey() == "" {
+		return nil
+	}
+	dir := filepath.Join(out, imagesDir, e.VM.Strategy)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	req := &builder.PackageRequest{Definition: e.def, Machine: &m.Machine, Rootfs: filepath.Join(l.entry.Dir, leanTar),
+		Kernel: m.path(m.Kernel), Out: dir, Work: work}
+	if err := e.plugin.Package(ctx, req, ev); err != nil {
+		return err
+	}
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		rel, err := filepath.Rel(filepath.Join(out, imagesDir), path)
+		if err != nil {
+			return err
+		}
+		digest, err := store.DigestFile(path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		made.Artifacts = append(made.Artifacts, image.Artifact{Format: e.VM.Strategy, Path: rel, SHA256: digest, Bytes: info.Size()})
+		return nil
+	})
 }

@@ -159,5 +159,12 @@ func (r *stepResults) readMachine() error {
 	if err := json.Unmarshal(data, &r.Machine); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	for what, ref := range map[string]builder.Ref{
+		"kernel": r.Kernel, "rootfs": r.Rootfs, "toolchain.otp": r.Toolchain.OTP, "toolchain.elixir": r.Toolchain.Elixir,
+	} {
+		if r.entries[ref.Step] == nil {
+			return fmt.Errorf("the machine has no %s (step %q, path %q): its builder must name a result of its plan", what, ref.Step, ref.Path)
+		}
+	}
 	return nil
 }
