@@ -99,9 +99,11 @@ func assemble(ctx context.Context, req *builder.BuildRequest, ev builder.Events)
 
 func describe(def *builder.Definition, c config) *builder.Machine {
 	m := &builder.Machine{
-		Kernel:  builder.Ref{Step: stepKernel, Path: kernelImage},
-		Rootfs:  builder.Ref{Step: stepMachine, Path: rootTar},
-		Cmdline: c.Cmdline,
+		Kernel: builder.Ref{Step: stepKernel, Path: kernelImage},
+		Rootfs: builder.Ref{Step: stepMachine, Path: rootTar},
+		// quiet: a serial console takes its time for every line, and the kernel's
+		// would mix with the app's. Warnings still appear; dmesg has the rest.
+		Cmdline: strings.TrimSpace("quiet " + c.Cmdline),
 		Toolchain: builder.Toolchain{
 			OTP:    builder.Ref{Step: stepOTP},
 			Elixir: builder.Ref{Step: stepElixir},

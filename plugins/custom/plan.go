@@ -160,7 +160,7 @@ func fileIdentity(path string) string {
 // machineStep depends on every file of the overlays, and on the C library when
 // it goes into the VM.
 func machineStep(ctx context.Context, def *builder.Definition, c config) (builder.Step, error) {
-	inputs := map[string]string{"recipe": "1", "overlays": strings.Join(c.Overlays, " "), "link": def.OTP.Link, "cmdline": c.Cmdline}
+	inputs := map[string]string{"recipe": "2", "overlays": strings.Join(c.Overlays, " "), "link": def.OTP.Link, "cmdline": c.Cmdline}
 	dirs, err := rootfs.FindOverlays(def.Root, c.Overlays)
 	if err != nil {
 		return builder.Step{}, err

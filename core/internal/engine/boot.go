@@ -12,9 +12,8 @@ import (
 
 // Where the release lies in the VM, and who owns it.
 const (
-	appRoot  = "/srv/app"
-	appUser  = 1000 // overlays/common/etc/passwd: app
-	bootHome = "/tmp"
+	appRoot = "/srv/app"
+	appUser = 1000 // overlays/common/etc/passwd: app
 	// Without a domain in the host name, OTP's kernel asks the program
 	// inet_gethost for one before it has read its inetrc, and dies when the
 	// program is not there (inet_config:init/0).
@@ -35,9 +34,10 @@ func (e *Engine) boot(r *appResult, emulator string) (*guest.Boot, error) {
 	if err != nil {
 		return nil, err
 	}
+	home := e.home()
 	b := &guest.Boot{
 		Hostname: e.def.Hostname + domain,
-		Chdir:    bootHome,
+		Chdir:    home,
 		Exec:     emulator,
 		Env:      e.environment(r, path.Dir(emulator), dir),
 		DHCP:     "eth0",
@@ -55,7 +55,7 @@ func (e *Engine) boot(r *appResult, emulator string) (*guest.Boot, error) {
 	b.Args = append(b.Args, vmargs.Emulator...)
 	b.Args = append(b.Args,
 		"--", "-root", appRoot, "-bindir", path.Dir(emulator), "-progname", "erl",
-		"--", "-home", bootHome, "--",
+		"--", "-home", home, "--",
 		"-noshell",
 		// Modules are loaded when they are first called: a small program never
 		// touches most of them, and each costs instructions and memory.
@@ -74,6 +74,14 @@ func (e *Engine) boot(r *appResult, emulator string) (*guest.Boot, error) {
 	return b, nil
 }
 
+// home is where BEAM starts, and writes its cookie and its crash dump.
+func (e *Engine) home() string {
+	if e.VM.User == "root" {
+		return "/root"
+	}
+	return "/home/app"
+}
+
 // emulatorFlags stand before those of vm.args, which so have the last word
 // (erl(1), "Emulator Flags"; beam.smp takes + as -).
 var emulatorFlags = []string{
@@ -90,10 +98,10 @@ var emulatorFlags = []string{
 func (e *Engine) environment(r *appResult, bindir, dir string) map[string]string {
 	return map[string]string{
 		"ROOTDIR": appRoot, "BINDIR": bindir, "EMU": "beam", "PROGNAME": "erl",
-		"HOME": bootHome, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME": e.home(), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
 		"LANG": "C.UTF-8", "TERM": "vt220",
 		"RELEASE_ROOT": appRoot, "RELEASE_NAME": r.Name, "RELEASE_VSN": r.Version,
-		"RELEASE_MODE": "interactive", "RELEASE_TMP": bootHome,
+		"RELEASE_MODE": "interactive", "RELEASE_TMP": "/tmp",
 		"RELEASE_SYS_CONFIG": path.Join(dir, "sys"),
 		"RELEASE_VM_ARGS":    path.Join(dir, "vm.args"),
 		"RELEASE_COMMAND":    "start", "RELEASE_DISTRIBUTION": "none",

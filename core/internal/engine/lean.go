@@ -63,7 +63,7 @@ func (e *Engine) leanStep(m *stepResults, app string) store.Step {
 		"env":      fmt.Sprint(e.VM.Env), // fmt prints maps in order of their keys
 		"emulator": strings.Join(emulatorFlags, " "),
 		"rules":    lean.RulesDigest(),
-		"recipe":   "1",
+		"recipe":   "2", // raise when makeLean or boot change
 	}}
 }
 
@@ -160,6 +160,14 @@ func (e *Engine) addBoot(tree *rootfs.Tree, r *appResult, emulator string) error
 	}
 	if err := tree.File(guest.BootPath, 0o644, text); err != nil {
 		return err
+	}
+	if _, ok := tree.Get(e.home()); !ok {
+		if err := tree.Dir(e.home(), 0o750); err != nil {
+			return err
+		}
+	}
+	if home, err := tree.Resolve(e.home()); err == nil {
+		home.UID, home.GID = boot.UID, boot.GID
 	}
 	if config, ok := tree.Get(path.Join(appRoot, r.Dir(), "sys.config")); ok {
 		config.UID, config.GID = boot.UID, boot.GID
