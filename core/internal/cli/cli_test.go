@@ -45,7 +45,16 @@ func TestCommandLine(t *testing.T) {
 		Dir:  "testdata/script",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("ROOT", root)
+			leanlab, err := exec.LookPath("leanlab") // this binary, by testscript.Main
+			if err != nil {
+				return err
+			}
+			gcc, err := exec.LookPath("gcc")
+			if err != nil {
+				return err
+			}
+			env.Setenv("LEANLAB", leanlab)
+			env.Setenv("GCC", gcc)
 			env.Setenv("LEANLAB_PLUGIN_PATH", plugins)
 			env.Setenv("LEANLAB_CACHE", filepath.Join(env.WorkDir, "cache"))
 			// What a project has beside its definition.

@@ -50,6 +50,8 @@ type Engine struct {
 	releases   map[string]source.Release // by source name, once resolved
 	graph      map[string]builder.Step
 	fetching   sync.Map // source name → its ui.Step
+
+	hostChecked bool
 }
 
 // New returns an engine for one VM.

@@ -46,9 +46,16 @@ func debianPackages(missing []builder.Missing) []string {
 // checkHost stops, with a list of everything at once, when the host lacks what
 // the plugin or the host's own part of the build needs.
 func (e *Engine) checkHost(ctx context.Context) error {
+	if e.hostChecked {
+		return nil
+	}
 	missing, err := e.missing(ctx)
-	if err != nil || len(missing) == 0 {
+	if err != nil {
 		return err
+	}
+	e.hostChecked = true
+	if len(missing) == 0 {
+		return nil
 	}
 	if e.Install {
 		if err := installPackages(ctx, e.UI, debianPackages(missing)); err != nil {

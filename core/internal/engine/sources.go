@@ -16,13 +16,25 @@ import (
 // are locked are downloaded later, when a step that reads them has to run: a
 // build that is all in the store needs no archive.
 func (e *Engine) fetch(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	var mu sync.Mutex
+	var open []builder.Source
 	for _, req := range e.plan.Sources {
 		if r, ok := e.sources.Locked(req); ok {
 			e.releases[req.Name] = r
-			continue
+		} else {
+			open = append(open, req)
 		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	// Something will have to be built: say what is missing for that before
+	// downloading.
+	if err := e.checkHost(ctx); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	var mu sync.Mutex
+	for _, req := range open {
 		group.Go(func() error {
 			r, _, err := e.get(ctx, req)
 			if err != nil {
