@@ -74,7 +74,6 @@ func buildEnv() []string {
 		"LANG=C.UTF-8", "LC_ALL=C.UTF-8", // Elixir wants UTF-8 file names
 		"TZ=UTC",
 		"SOURCE_DATE_EPOCH=0",
-		"ERL_COMPILER_OPTIONS=deterministic", // compile(3): no paths or options in the module
 	}
 }
 

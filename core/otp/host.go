@@ -125,7 +125,11 @@ func (tc Toolchain) environ(home string) []string {
 		path = filepath.Join(tc.Elixir, "bin") + ":" + path
 	}
 	env[0] = "PATH=" + path
-	env = append(env, "HOME="+home)
+	env = append(env, "HOME="+home,
+		// compile(3): no paths or options in a module. Not for OTP's own build,
+		// which has --enable-deterministic-build: there this variable takes the
+		// directories out of the dependencies that erlc -M writes.
+		"ERL_COMPILER_OPTIONS=deterministic")
 	for name, value := range tc.Env {
 		env = append(env, name+"="+value)
 	}

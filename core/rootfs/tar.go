@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"archive/tar"
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -195,4 +196,21 @@ func tarHeader(e *Entry) *tar.Header {
 		h.Typeflag = tar.TypeFifo
 	}
 	return h
+}
+
+// WriteTarFile writes the tree as WriteTar does to a new file.
+func (t *Tree) WriteTarFile(file string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := t.WriteTar(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.Close()
 }

@@ -94,7 +94,7 @@ func assemble(ctx context.Context, req *builder.BuildRequest, ev builder.Events)
 			return nil, err
 		}
 	}
-	return m, writeTar(tree, filepath.Join(req.Out, rootTar))
+	return m, tree.WriteTarFile(filepath.Join(req.Out, rootTar))
 }
 
 func describe(def *builder.Definition, c config) *builder.Machine {
@@ -160,21 +160,4 @@ func libraryDirs(ctx context.Context, arch string) []string {
 		}
 	}
 	return sorted(dirs)
-}
-
-func writeTar(tree *rootfs.Tree, path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := tree.WriteTar(w); err != nil {
-		f.Close()
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
 }

@@ -185,6 +185,19 @@ func (a *App) open(f definitionFlags) (*session, error) {
 	}, nil
 }
 
+// withVM runs do on the VM that the flags select, and shows what is wrong with
+// its definition.
+func (a *App) withVM(f *definitionFlags, do func(ctx context.Context, s *session, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		s, err := a.open(*f)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		return a.show(s.Definitions, do(cmd.Context(), s, args))
+	}
+}
+
 func (s *session) close() {
 	s.Engine.Close()
 	s.ui.Close()

@@ -1,32 +1,29 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 )
 
 func (a *App) buildCommand() *cobra.Command {
-	var f definitionFlags
+	f := &definitionFlags{}
 	var install, noProof bool
 	cmd := &cobra.Command{
 		Use:   "build",
 		Short: "Build a VM, boot it to prove that it works, and write build/<vm>/",
 		Args:  exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := a.open(f)
+		RunE: a.withVM(f, func(ctx context.Context, s *session, _ []string) error {
+			s.Install, s.NoProof = install, noProof
+			m, err := s.Build(ctx)
+			s.ui.Close()
 			if err != nil {
 				return err
 			}
-			defer s.close()
-			s.Install, s.NoProof = install, noProof
-			m, err := s.Build(cmd.Context())
-			s.ui.Close()
-			if err != nil {
-				return a.show(s.Definitions, err)
-			}
 			return report.Summary(a.Stdout, m)
-		},
+		}),
 	}
 	f.add(cmd)
 	f.addSources(cmd)

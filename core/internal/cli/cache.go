@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"text/tabwriter"
@@ -63,19 +64,14 @@ func (a *App) cacheListCommand() *cobra.Command {
 }
 
 func (a *App) cacheWhyCommand() *cobra.Command {
-	f := definitionFlags{progress: "plain"}
+	f := &definitionFlags{progress: "plain"}
 	cmd := &cobra.Command{
 		Use:   "why STEP",
 		Short: "Say what changed since a step last ran",
 		Args:  exactly(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.open(f)
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			return a.show(s.Definitions, s.WriteWhy(cmd.Context(), a.Stdout, args[0]))
-		},
+		RunE: a.withVM(f, func(ctx context.Context, s *session, args []string) error {
+			return s.WriteWhy(ctx, a.Stdout, args[0])
+		}),
 	}
 	f.add(cmd)
 	return cmd

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -15,28 +16,23 @@ func (a *App) leanCommand() *cobra.Command {
 		Args:  exactly(0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	f := definitionFlags{progress: "plain"}
+	f := &definitionFlags{progress: "plain"}
 	explain := &cobra.Command{
 		Use:   "explain APP|PATH",
 		Short: "Say by which chain an application is kept, or why it or a file went",
 		Args:  exactly(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.open(f)
+		RunE: a.withVM(f, func(ctx context.Context, s *session, args []string) error {
+			r, err := s.LeanReport(ctx)
 			if err != nil {
 				return err
-			}
-			defer s.close()
-			r, err := s.LeanReport(cmd.Context())
-			if err != nil {
-				return a.show(s.Definitions, err)
 			}
 			text, err := lean.Explain(r, args[0])
 			if err != nil {
 				return err
 			}
-			fmt.Fprint(a.Stdout, text)
-			return nil
-		},
+			_, err = fmt.Fprint(a.Stdout, text)
+			return err
+		}),
 	}
 	f.add(explain)
 	cmd.AddCommand(explain)

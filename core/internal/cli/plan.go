@@ -1,21 +1,20 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+)
 
 func (a *App) planCommand() *cobra.Command {
-	var f definitionFlags
+	f := &definitionFlags{}
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what a build would do, what is cached, and why the rest is not",
 		Args:  exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := a.open(f)
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			return a.show(s.Definitions, s.WritePlan(cmd.Context(), a.Stdout))
-		},
+		RunE: a.withVM(f, func(ctx context.Context, s *session, _ []string) error {
+			return s.WritePlan(ctx, a.Stdout)
+		}),
 	}
 	f.add(cmd)
 	f.addSources(cmd)

@@ -13,14 +13,14 @@ import (
 )
 
 func (a *App) runCommand() *cobra.Command {
-	var f definitionFlags
+	f := &definitionFlags{}
 	var memory int
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Start a built VM with this terminal at its console; Ctrl-A X ends it",
 		Args:  exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, def, err := a.load(f)
+			_, def, err := a.load(*f)
 			if err != nil {
 				return err
 			}

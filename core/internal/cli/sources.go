@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"text/tabwriter"
 
@@ -19,20 +20,15 @@ func (a *App) sourcesCommand() *cobra.Command {
 }
 
 func (a *App) sourcesListCommand() *cobra.Command {
-	f := definitionFlags{progress: "plain"}
+	f := &definitionFlags{progress: "plain"}
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List what the definition needs, and what each series is locked to",
 		Args:  exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := a.open(f)
+		RunE: a.withVM(f, func(ctx context.Context, s *session, _ []string) error {
+			list, err := s.SourceList(ctx)
 			if err != nil {
 				return err
-			}
-			defer s.close()
-			list, err := s.SourceList(cmd.Context())
-			if err != nil {
-				return a.show(s.Definitions, err)
 			}
 			w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "NAME\tSERIES\tVERSION\tORIGIN\tARCHIVE")
@@ -48,31 +44,26 @@ func (a *App) sourcesListCommand() *cobra.Command {
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Name, r.Series, r.Version, r.Origin, state)
 			}
 			return w.Flush()
-		},
+		}),
 	}
 	f.add(cmd)
 	return cmd
 }
 
 func (a *App) sourcesLockCommand() *cobra.Command {
-	var f definitionFlags
+	f := &definitionFlags{}
 	cmd := &cobra.Command{
 		Use:   "lock",
 		Short: "Resolve every series again, fetch it, and write leanlab.lock.hcl beside the definition",
 		Args:  exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := a.open(f)
-			if err != nil {
+		RunE: a.withVM(f, func(ctx context.Context, s *session, _ []string) error {
+			if err := s.Lock(ctx); err != nil {
 				return err
-			}
-			defer s.close()
-			if err := s.Lock(cmd.Context()); err != nil {
-				return a.show(s.Definitions, err)
 			}
 			s.ui.Close()
 			fmt.Fprintln(a.Stdout, s.LockPath)
 			return nil
-		},
+		}),
 	}
 	f.add(cmd)
 	f.addSources(cmd)
@@ -80,24 +71,19 @@ func (a *App) sourcesLockCommand() *cobra.Command {
 }
 
 func (a *App) sourcesVendorCommand() *cobra.Command {
-	var f definitionFlags
+	f := &definitionFlags{}
 	cmd := &cobra.Command{
 		Use:   "vendor DIR",
 		Short: "Fill DIR with every archive, as a mirror for machines without a network (--mirror DIR)",
 		Args:  exactly(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.open(f)
-			if err != nil {
+		RunE: a.withVM(f, func(ctx context.Context, s *session, args []string) error {
+			if err := s.Vendor(ctx, args[0]); err != nil {
 				return err
-			}
-			defer s.close()
-			if err := s.Vendor(cmd.Context(), args[0]); err != nil {
-				return a.show(s.Definitions, err)
 			}
 			s.ui.Close()
 			fmt.Fprintf(a.Stdout, "%s: use it with --mirror %s\n", args[0], args[0])
 			return nil
-		},
+		}),
 	}
 	f.add(cmd)
 	f.addSources(cmd)

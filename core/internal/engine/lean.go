@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bufio"
 	"context"
 	"debug/elf"
 	"encoding/json"
@@ -115,7 +114,7 @@ func (e *Engine) makeLean(ctx context.Context, m *stepResults, r *appResult, out
 	for _, c := range m.Components {
 		l.Components[c.Name] = append(l.Components[c.Name], c.Paths...)
 	}
-	if err := writeTar(tree, filepath.Join(out, leanTar)); err != nil {
+	if err := tree.WriteTarFile(filepath.Join(out, leanTar)); err != nil {
 		return err
 	}
 	data, err := json.MarshalIndent(l, "", "  ")
@@ -182,23 +181,6 @@ func stripProgram(arch string) (string, error) {
 		name = arch + "-linux-gnu-strip"
 	}
 	return exec.LookPath(name)
-}
-
-// writeTar writes a tree to a file that did not exist.
-func writeTar(tree *rootfs.Tree, file string) error {
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := tree.WriteTar(w); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return f.Close()
 }
 
 // LeanReport is what the last build of the definition, as it stands, kept and
