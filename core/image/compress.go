@@ -25,7 +25,7 @@ const windowLog = 24
 // compressors run on one thread, so that the bytes do not depend on the number
 // of processors, and read a file, so that they know its size.
 //
-// zstd: levels above 19 gain 0.2 % for five times the time; a window of 16 MiB
+// zstd: levels above 19 gain 0.2 %, for more time; a window of 16 MiB
 // gains 4 % over level 19's own 8 MiB.
 //
 // xz: Linux' decoder knows no check but CRC32 (Documentation/staging/xz.rst).
