@@ -58,7 +58,8 @@ func (a *App) Run(ctx context.Context) int {
 		fmt.Fprintf(a.Stderr, "leanlab: %v\n", err)
 		return exitUsage
 	}
-	if !errors.Is(err, errShown) {
+	var shown *engine.ShownError
+	if !errors.Is(err, errShown) && !errors.As(err, &shown) {
 		fmt.Fprintf(a.Stderr, "leanlab: %v\n", err)
 	}
 	return exitFailed

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 
@@ -115,6 +114,7 @@ func (e *Engine) step(ctx context.Context, title string, s store.Step, build fun
 	case err != nil:
 		if shown != nil {
 			shown.Fail(err)
+			err = &ShownError{err}
 		}
 		return nil, err
 	case built:
@@ -124,6 +124,12 @@ func (e *Engine) step(ctx context.Context, title string, s store.Step, build fun
 	}
 	return entry, nil
 }
+
+// ShownError is an error that the UI has shown with its step.
+type ShownError struct{ Err error }
+
+func (e *ShownError) Error() string { return e.Err.Error() }
+func (e *ShownError) Unwrap() error { return e.Err }
 
 // cpuCounter credits a step in the store with the processor time that its
 // commands report.
@@ -137,11 +143,6 @@ func (c *cpuCounter) Emit(ev builder.Event) {
 		store.AddCPU(c.ctx, used.CPU)
 	}
 	c.Step.Emit(ev)
-}
-
-// entryDir resolves a Ref of the machine.
-func (r *stepResults) path(ref builder.Ref) string {
-	return filepath.Join(r.entries[ref.Step].Dir, ref.Path)
 }
 
 // jobs is how many processes one step may run: all processors, since steps that

@@ -64,7 +64,7 @@ func (e *Engine) get(ctx context.Context, req builder.Source) (source.Release, s
 	r, path, err := e.sources.Get(ctx, req)
 	if err != nil {
 		shown.Fail(err)
-		return r, "", err
+		return r, "", &ShownError{err}
 	}
 	shown.Done(fmt.Sprintf("%s from %s", r.Version, r.Origin))
 	return r, path, nil

@@ -27,6 +27,11 @@ type stepResults struct {
 // key is the digest of everything the machine was made from.
 func (r *stepResults) key() string { return r.entries[r.last].Key }
 
+// path is where a Ref of the machine lies.
+func (r *stepResults) path(ref builder.Ref) string {
+	return filepath.Join(r.entries[ref.Step].Dir, ref.Path)
+}
+
 // parallelSteps is how many steps run side by side: enough to fill the gaps in
 // which one of them is on a single core, and few enough for the memory of a
 // small machine.
