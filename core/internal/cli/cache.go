@@ -16,11 +16,11 @@ import (
 func (a *App) cacheCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cache",
-		Short: "The store of results: list, why, prune",
+		Short: "The store of results: list, path, why, prune",
 		Args:  exactly(0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.cacheListCommand(), a.cacheWhyCommand(), a.cachePruneCommand())
+	cmd.AddCommand(a.cacheListCommand(), a.cachePathCommand(), a.cacheWhyCommand(), a.cachePruneCommand())
 	return cmd
 }
 
@@ -61,6 +61,25 @@ func (a *App) cacheListCommand() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+func (a *App) cachePathCommand() *cobra.Command {
+	f := &definitionFlags{progress: "plain"}
+	cmd := &cobra.Command{
+		Use:   "path STEP",
+		Short: "Print where a step's result lies, such as the kernel with its .config",
+		Args:  exactly(1),
+		RunE: a.withVM(f, func(ctx context.Context, s *session, args []string) error {
+			entry, err := s.Result(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(a.Stdout, entry.Dir)
+			return err
+		}),
+	}
+	f.add(cmd)
+	return cmd
 }
 
 func (a *App) cacheWhyCommand() *cobra.Command {

@@ -191,12 +191,8 @@ func (e *Engine) LeanReport(ctx context.Context) (*lean.Report, error) {
 	}
 	defer e.Close()
 	notBuilt := fmt.Errorf("vm %q is not built as its definition stands now: run leanlab build first", e.VM.Name)
-	for _, req := range e.plan.Sources {
-		r, ok := e.sources.Locked(req)
-		if !ok {
-			return nil, notBuilt
-		}
-		e.releases[req.Name] = r
+	if !e.useLocked() {
+		return nil, notBuilt
 	}
 	m := &stepResults{entries: map[string]*store.Entry{}, last: e.plan.Steps[len(e.plan.Steps)-1].ID}
 	for _, s := range e.plan.Steps {

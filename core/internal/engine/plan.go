@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/somebloke1/elixir-lean-lab/core/internal/store"
 )
 
 // WritePlan shows what Build would do: each source and step, whether it is in
@@ -64,8 +66,38 @@ func (e *Engine) because(kind, id string) string {
 
 // WriteWhy says for one step of the plan what changed since it last ran.
 func (e *Engine) WriteWhy(ctx context.Context, w io.Writer, id string) error {
-	if err := e.prepare(ctx); err != nil {
+	step, err := e.planned(ctx, id)
+	if err != nil {
 		return err
+	}
+	if entry, cached := e.Store.Lookup(step.Key()); cached {
+		fmt.Fprintf(w, "%s is in the store (%s), built %s in %.0f s\n", id, entry.Key[:12], entry.Created.Local().Format(time.DateTime), entry.Seconds)
+	} else {
+		fmt.Fprintf(w, "%s is not in the store\n", id)
+	}
+	for _, c := range e.Store.Why(step) {
+		fmt.Fprintln(w, "  "+c.String())
+	}
+	return nil
+}
+
+// Result is the published result of one step of the plan.
+func (e *Engine) Result(ctx context.Context, id string) (*store.Entry, error) {
+	step, err := e.planned(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	entry, ok := e.Store.Lookup(step.Key())
+	if !ok {
+		return nil, fmt.Errorf("step %s of vm %q is not in the store as it would be built now; run leanlab build first", id, e.VM.Name)
+	}
+	return entry, nil
+}
+
+// planned makes the plan and finds a step in it, for the store.
+func (e *Engine) planned(ctx context.Context, id string) (store.Step, error) {
+	if err := e.prepare(ctx); err != nil {
+		return store.Step{}, err
 	}
 	defer e.Close()
 	step, ok := e.graph[id]
@@ -74,22 +106,21 @@ func (e *Engine) WriteWhy(ctx context.Context, w io.Writer, id string) error {
 		for i, s := range e.plan.Steps {
 			ids[i] = s.ID
 		}
-		return fmt.Errorf("no step %q in the plan of vm %q: there are %s", id, e.VM.Name, strings.Join(ids, ", "))
+		return store.Step{}, fmt.Errorf("no step %q in the plan of vm %q: there are %s", id, e.VM.Name, strings.Join(ids, ", "))
 	}
+	e.useLocked()
+	return e.storeStep(step), nil
+}
+
+// useLocked takes the releases that are locked, without a network.
+func (e *Engine) useLocked() (all bool) {
+	all = true
 	for _, req := range e.plan.Sources {
-		if r, ok := e.sources.Locked(req); ok {
+		r, ok := e.sources.Locked(req)
+		if ok {
 			e.releases[req.Name] = r
 		}
+		all = all && ok
 	}
-	s := e.storeStep(step)
-	entry, cached := e.Store.Lookup(s.Key())
-	if cached {
-		fmt.Fprintf(w, "%s is in the store (%s), built %s in %.0f s\n", id, entry.Key[:12], entry.Created.Local().Format(time.DateTime), entry.Seconds)
-	} else {
-		fmt.Fprintf(w, "%s is not in the store\n", id)
-	}
-	for _, c := range e.Store.Why(s) {
-		fmt.Fprintln(w, "  "+c.String())
-	}
-	return nil
+	return all
 }

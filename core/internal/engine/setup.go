@@ -121,7 +121,7 @@ func installPackages(ctx context.Context, out ui.UI, packages []string) error {
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		if err := builder.Run(ctx, step, cmd); err != nil {
 			step.Fail(err)
-			return &ShownError{err}
+			return err
 		}
 	}
 	step.Done("")
