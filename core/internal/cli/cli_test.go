@@ -49,12 +49,7 @@ func TestCommandLine(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			gcc, err := exec.LookPath("gcc")
-			if err != nil {
-				return err
-			}
 			env.Setenv("LEANLAB", leanlab)
-			env.Setenv("GCC", gcc)
 			env.Setenv("LEANLAB_PLUGIN_PATH", plugins)
 			env.Setenv("LEANLAB_CACHE", filepath.Join(env.WorkDir, "cache"))
 			// What a project has beside its definition.

@@ -83,7 +83,14 @@ func (e *Engine) prepare(ctx context.Context) error {
 	}
 	plan, err := e.plugin.Plan(ctx, e.def)
 	if err != nil {
-		return err
+		// A plan asks the compiler for its version: without one, say what is
+		// missing in all, or install it.
+		if err := e.checkHost(ctx); err != nil {
+			return err
+		}
+		if plan, err = e.plugin.Plan(ctx, e.def); err != nil {
+			return err
+		}
 	}
 	e.plan = plan
 	e.graph = map[string]builder.Step{}
