@@ -63,8 +63,6 @@ func (e *Engine) boot(r *appResult, emulator string) (*guest.Boot, error) {
 		"-boot", path.Join(dir, "start"),
 		"-boot_var", "RELEASE_LIB", path.Join(appRoot, "lib"),
 		"-config", path.Join(dir, "sys"),
-		// Names are looked up by BEAM itself, without the inet_gethost program.
-		"-kernel", "inetrc", `"/etc/erl_inetrc"`,
 		"-run", "file", "make_dir", guest.ReadyDir,
 	)
 	b.Args = append(b.Args, vmargs.Init...)
@@ -100,6 +98,8 @@ func (e *Engine) environment(r *appResult, bindir, dir string) map[string]string
 		"ROOTDIR": appRoot, "BINDIR": bindir, "EMU": "beam", "PROGNAME": "erl",
 		"HOME": e.home(), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
 		"LANG": "C.UTF-8", "TERM": "vt220",
+		// Names are looked up by BEAM itself, without the program inet_gethost.
+		"ERL_INETRC":   "/etc/erl_inetrc",
 		"RELEASE_ROOT": appRoot, "RELEASE_NAME": r.Name, "RELEASE_VSN": r.Version,
 		"RELEASE_MODE": "interactive", "RELEASE_TMP": "/tmp",
 		"RELEASE_SYS_CONFIG": path.Join(dir, "sys"),
