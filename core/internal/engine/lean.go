@@ -153,6 +153,9 @@ func (e *Engine) addBoot(tree *rootfs.Tree, r *appResult, emulator string) error
 	if err != nil {
 		return err
 	}
+	if _, err := tree.Resolve("/sbin/udhcpc"); err != nil {
+		boot.DHCP = "" // a machine without a DHCP client: the loopback interface is all it has
+	}
 	text, err := boot.Encode()
 	if err != nil {
 		return err
