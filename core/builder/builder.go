@@ -178,7 +178,7 @@ type PackageRequest struct {
 // Ref is a path below a step's result directory.
 type Ref struct {
 	Step string
-	Path string
+	Path string // "." for all of it
 }
 
 // Machine is what a strategy makes. Everything after it is the same for all.

@@ -105,8 +105,8 @@ func describe(def *builder.Definition, c config) *builder.Machine {
 		// would mix with the app's. Warnings still appear; dmesg has the rest.
 		Cmdline: strings.TrimSpace("quiet " + c.Cmdline),
 		Toolchain: builder.Toolchain{
-			OTP:    builder.Ref{Step: stepOTP},
-			Elixir: builder.Ref{Step: stepElixir},
+			OTP:    builder.Ref{Step: stepOTP, Path: "."},
+			Elixir: builder.Ref{Step: stepElixir, Path: "."},
 			Env:    map[string]string{"CC": compiler(def.Arch)},
 		},
 		Emulators: []builder.Emulator{

@@ -64,6 +64,9 @@ func (e *Engine) writeImages(ctx context.Context, m *stepResults, l *leanResult)
 			Tree: tree, Kernel: m.path(m.Kernel), Cmdline: m.Cmdline, Arch: e.VM.Arch,
 			Compression: e.VM.Output.Compression, Name: e.VM.Name, MemoryMiB: int(e.VM.Proof.Memory >> 20),
 		}
+		if err := os.Mkdir(filepath.Join(out, imagesDir), 0o755); err != nil {
+			return err
+		}
 		var made images
 		for _, format := range e.VM.Output.Formats {
 			artifacts, err := image.Write(ctx, format, spec, filepath.Join(out, imagesDir), progressOf(ev))
