@@ -16,8 +16,6 @@ import (
 const BootPath = "/etc/leanlab/boot"
 
 // ReadyDir is what BEAM makes when it is ready; its parent is BEAM's to write.
-// `-run file make_dir /run/leanlab/ready` on BEAM's command line does it once
-// every application has started (OTP, init(3)).
 const ReadyDir = "/run/leanlab/ready"
 
 // ShellWord on the kernel's command line makes /init run /bin/sh on the console

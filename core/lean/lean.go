@@ -228,6 +228,9 @@ func (l *leaning) reportKept(kept closure, why rootReason) {
 		if !ok {
 			continue
 		}
+		if l.inv.modes[name] == modeStarted {
+			l.report.Started = append(l.report.Started, name)
+		}
 		dir := l.inv.apps[name].dir
 		l.report.Kept = append(l.report.Kept, Decision{
 			Application: name, Path: dir, Bytes: bytesBelow(l.tree, dir), Chain: chain, Reason: whyKept(chain, why[chain[0]]),

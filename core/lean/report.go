@@ -16,6 +16,7 @@ type Report struct {
 	Dropped  []Decision `json:"dropped"`            // applications, then files by path
 	Warnings []string   `json:"warnings,omitempty"` // what to look at, though the release will run
 	Emulator string     `json:"emulator,omitempty"` // the path of the one to start
+	Started  []string   `json:"started"`            // applications that the boot script starts, by name
 }
 
 // Decision is one thing that stayed or went.

@@ -207,12 +207,12 @@ func TestEditedAppIsAllThatIsBuiltAgain(t *testing.T) {
 	if strings.Contains(log, ": started:") {
 		t.Errorf("nothing had changed, and yet:\n%s", log)
 	}
-	path := filepath.Join(p.dir, "app", "lib", "hello_world", "application.ex")
+	path := filepath.Join(p.dir, "app", "lib", "hello_world", "greeter.ex")
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.write("app/lib/hello_world/application.ex", strings.Replace(string(text), "Hello from", "Greetings from", 1))
+	p.write("app/lib/hello_world/greeter.ex", strings.Replace(string(text), "Hello from", "Greetings from", 1))
 	second, log := p.build("--no-proof")
 	for _, step := range []string{"app", "lean", "image"} {
 		if !strings.Contains(log, ">>> "+step+": started:") {
@@ -302,7 +302,7 @@ end
 			with(app("", fmt.Sprintf(demo, `IO.puts("hi")`)), "vm.hcl", vmBlock("app", `
   proof {
     expect  = ["bye"]
-    timeout = "20s"
+    timeout = "45s"
   }`)),
 			[]string{"does not work", "bye"},
 		},

@@ -5,8 +5,10 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
+	"github.com/somebloke1/elixir-lean-lab/core/lean"
 	"github.com/somebloke1/elixir-lean-lab/core/otp"
 )
 
@@ -23,7 +25,7 @@ const (
 // boot is the boot file: BEAM's command line as erlexec and a release's start
 // script would make it (erts/etc/common/erlexec.c; Elixir's lib/mix/lib/mix/
 // tasks/release.init.ex), so that the VM needs neither them nor a shell.
-func (e *Engine) boot(r *appResult, emulator string) (*guest.Boot, error) {
+func (e *Engine) boot(r *appResult, l *lean.Report) (*guest.Boot, error) {
 	dir := path.Join(appRoot, r.Dir())
 	file := filepath.Join(r.dir(), r.Dir(), "vm.args")
 	data, err := os.ReadFile(file)
@@ -38,8 +40,8 @@ func (e *Engine) boot(r *appResult, emulator string) (*guest.Boot, error) {
 	b := &guest.Boot{
 		Hostname: e.def.Hostname + domain,
 		Chdir:    home,
-		Exec:     emulator,
-		Env:      e.environment(r, path.Dir(emulator), dir),
+		Exec:     l.Emulator,
+		Env:      e.environment(r, path.Dir(l.Emulator), dir),
 		DHCP:     "eth0",
 	}
 	if e.VM.User != "root" {
@@ -54,7 +56,7 @@ func (e *Engine) boot(r *appResult, emulator string) (*guest.Boot, error) {
 	b.Args = append(b.Args, emulatorFlags...)
 	b.Args = append(b.Args, vmargs.Emulator...)
 	b.Args = append(b.Args,
-		"--", "-root", appRoot, "-bindir", path.Dir(emulator), "-progname", "erl",
+		"--", "-root", appRoot, "-bindir", path.Dir(l.Emulator), "-progname", "erl",
 		"--", "-home", home, "--",
 		"-noshell",
 		// Modules are loaded when they are first called: a small program never
@@ -63,13 +65,22 @@ func (e *Engine) boot(r *appResult, emulator string) (*guest.Boot, error) {
 		"-boot", path.Join(dir, "start"),
 		"-boot_var", "RELEASE_LIB", path.Join(appRoot, "lib"),
 		"-config", path.Join(dir, "sys"),
-		"-run", "file", "make_dir", guest.ReadyDir,
+		"-eval", ready(l.Started),
 	)
 	b.Args = append(b.Args, vmargs.Init...)
 	if e.VM.App == nil {
 		b.Args = append(b.Args, "-elixir", "ansi_enabled", "true", "-user", "elixir", "-extra", "--no-halt", "+iex")
 	}
 	return b, nil
+}
+
+// ready is what init(3) evaluates at the end of the boot script: it says that
+// BEAM is ready when every application that was to start is running. The script
+// itself goes on when one did not, since the application controller ends the
+// node only a little later.
+func ready(started []string) string {
+	return fmt.Sprintf(`[] = [%s] -- [A || {A, _, _} <- application:which_applications()], file:make_dir(%q).`,
+		strings.Join(started, ", "), guest.ReadyDir)
 }
 
 // home is where BEAM starts, and writes its cookie and its crash dump.

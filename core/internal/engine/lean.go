@@ -62,7 +62,7 @@ func (e *Engine) leanStep(m *stepResults, app string) store.Step {
 		"env":      fmt.Sprint(e.VM.Env), // fmt prints maps in order of their keys
 		"emulator": strings.Join(emulatorFlags, " "),
 		"rules":    lean.RulesDigest(),
-		"recipe":   "2", // raise when makeLean or boot change
+		"recipe":   "3", // raise when makeLean or boot change
 	}}
 }
 
@@ -105,7 +105,7 @@ func (e *Engine) makeLean(ctx context.Context, m *stepResults, r *appResult, out
 	if err := e.checkNative(tree, release, m.Libc); err != nil {
 		return err
 	}
-	if err := e.addBoot(tree, r, l.Report.Emulator); err != nil {
+	if err := e.addBoot(tree, r, l.Report); err != nil {
 		return err
 	}
 	if l.Components, err = lean.Components(tree, release); err != nil {
@@ -145,11 +145,11 @@ func (e *Engine) checkNative(tree *rootfs.Tree, release lean.Release, libc strin
 
 // addBoot writes the boot file, and gives BEAM's user the one file of the
 // release that config/runtime.exs makes Elixir write (Config.Provider).
-func (e *Engine) addBoot(tree *rootfs.Tree, r *appResult, emulator string) error {
-	if emulator == "" {
+func (e *Engine) addBoot(tree *rootfs.Tree, r *appResult, l *lean.Report) error {
+	if l.Emulator == "" {
 		return fmt.Errorf("the machine of strategy %q lists no emulator", e.VM.Strategy)
 	}
-	boot, err := e.boot(r, emulator)
+	boot, err := e.boot(r, l)
 	if err != nil {
 		return err
 	}
