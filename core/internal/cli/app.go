@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -155,15 +157,18 @@ func (a *App) open(f definitionFlags) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	logPath := filepath.Join(st.LogDir(), vm.Name+".log")
+	// One log for each VM of each project.
+	project := fnv.New32a()
+	project.Write([]byte(a.Dir))
+	logPath := filepath.Join(st.LogDir(), fmt.Sprintf("%s-%08x.log", vm.Name, project.Sum32()))
 	out, err := ui.New(f.progress, a.Stderr, a.getenv, logPath)
 	if err != nil {
 		st.Close()
 		return nil, err
 	}
-	pluginLog, err := os.Create(filepath.Join(st.LogDir(), vm.Name+".plugin.log"))
+	pluginLog, err := os.Create(strings.TrimSuffix(logPath, ".log") + ".plugin.log")
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, out.Close(), st.Close())
 	}
 	st.OnWait = func(step store.Step, holder string) {
 		out.Message("note", fmt.Sprintf("%s is being built by another run (%s); waiting for it", step.Kind, holder))

@@ -200,6 +200,7 @@ func TestDefaultVMHoldsToItsFigures(t *testing.T) {
 }
 
 func TestEditedAppIsAllThatIsBuiltAgain(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, map[string]string{"vm.hcl": vmBlock("app", "")})
 	p.copyExample()
 	first, _ := p.build("--no-proof")
@@ -231,6 +232,7 @@ func TestEditedAppIsAllThatIsBuiltAgain(t *testing.T) {
 }
 
 func TestConsoleAnswers(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, map[string]string{"vm.hcl": vmBlock("", `
   lean {
     keep = ["crypto", "ssl"]
@@ -250,6 +252,7 @@ func TestConsoleAnswers(t *testing.T) {
 }
 
 func TestRuntimeConfigurationIsRead(t *testing.T) {
+	t.Parallel()
 	files := with(app("", fmt.Sprintf(demo, `IO.puts("port is #{Application.fetch_env!(:demo, :port)}, name is #{System.get_env("NAME")}")`)),
 		"app/config/runtime.exs", "import Config\nconfig :demo, port: String.to_integer(System.fetch_env!(\"PORT\")) + 1\n")
 	p := newProject(t, with(files, "vm.hcl", vmBlock("app", `
@@ -302,7 +305,7 @@ end
 			with(app("", fmt.Sprintf(demo, `IO.puts("hi")`)), "vm.hcl", vmBlock("app", `
   proof {
     expect  = ["bye"]
-    timeout = "45s"
+    timeout = "100s"
   }`)),
 			[]string{"does not work", "bye"},
 		},
@@ -322,6 +325,7 @@ end
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			files := tc.files
 			if files["vm.hcl"] == "" {
 				files["vm.hcl"] = vmBlock("app", "")

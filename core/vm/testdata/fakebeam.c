@@ -19,15 +19,23 @@ static void ready(void)
 		perror("/run/leanlab/ready");
 }
 
-/* Until SIGTERM. */
-static int serve(void)
+/* From here on SIGTERM waits until serve takes it. */
+static sigset_t hold_sigterm(void)
 {
 	sigset_t set;
-	int sig;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
+	return set;
+}
+
+/* Until SIGTERM. */
+static int serve(void)
+{
+	sigset_t set = hold_sigterm();
+	int sig;
+
 	ready();
 	sigwait(&set, &sig);
 	puts("stopping");
@@ -101,6 +109,7 @@ static int fake_iex(void)
 	tcgetattr(0, &raw);
 	cfmakeraw(&raw);
 	tcsetattr(0, TCSANOW, &raw);
+	hold_sigterm(); /* it may come as soon as the answer was seen */
 	ready();
 	printf("\r\n\033[1miex(1)> \033[0m");
 	fflush(stdout);
@@ -110,7 +119,6 @@ static int fake_iex(void)
 	line[n] = 0;
 	printf("\r\033[0Kiex(1)> %s\r\n\033[33m%s\033[0m\r\niex(2)> ", line, strcmp(line, "1+1") ? "?" : "2");
 	fflush(stdout);
-	signal(SIGTERM, SIG_DFL);
 	return serve();
 }
 
@@ -144,6 +152,6 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "deaf"))
 		return signal(SIGTERM, SIG_IGN), ready(), pause(), 0;
 	if (!strcmp(what, "end"))
-		return ready(), kill(1, SIGTERM), serve();
+		return hold_sigterm(), kill(1, SIGTERM), serve();
 	return 99;
 }
