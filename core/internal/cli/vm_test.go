@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 )
@@ -213,7 +215,8 @@ func TestEditedAppIsAllThatIsBuiltAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.write("app/lib/hello_world/greeter.ex", strings.Replace(string(text), "Hello from", "Greetings from", 1))
+	unique := strconv.FormatInt(time.Now().UnixNano(), 36) // an edit that no earlier run of this test has made
+	p.write("app/lib/hello_world/greeter.ex", strings.Replace(string(text), "Hello from", "Hello "+unique+" from", 1))
 	second, log := p.build("--no-proof")
 	for _, step := range []string{"app", "lean", "image"} {
 		if !strings.Contains(log, ">>> "+step+": started:") {
