@@ -304,14 +304,6 @@ end
 			app("", fmt.Sprintf(demo, `System.halt(3)`)),
 			[]string{"does not work", "status 3"},
 		},
-		"prints something else": {
-			with(app("", fmt.Sprintf(demo, `IO.puts("hi")`)), "vm.hcl", vmBlock("app", `
-  proof {
-    expect  = ["bye"]
-    timeout = "100s"
-  }`)),
-			[]string{"does not work", "bye"},
-		},
 		"is over the budget": {
 			with(app("", fmt.Sprintf(demo, ":ok")), "vm.hcl", vmBlock("app", `
   budget {
