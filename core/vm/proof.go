@@ -266,7 +266,7 @@ func (p *prover) comeUp(ctx context.Context) error {
 var hangNext = map[string]string{
 	"":     "has the kernel a serial console (SERIAL_8250_CONSOLE), and the image an /init?",
 	"init": "the last line above says what /init was doing",
-	"beam": "does an application's start wait for something that the VM has not? And does BEAM's command line end with `-run file make_dir /run/leanlab/ready`?",
+	"beam": "does an application's start wait for something that the VM has not? And does something make the directory /run/leanlab/ready when they run?",
 }
 
 func (p *prover) evaluate(ctx context.Context) error {

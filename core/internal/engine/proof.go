@@ -25,17 +25,10 @@ func (e *Engine) prove(ctx context.Context, made *images) (*vm.Proof, error) {
 	if e.NoProof {
 		return nil, nil
 	}
-	version, err := vm.Version(ctx, e.VM.Arch)
+	s, err := e.proofStep(ctx, made.entry.Key)
 	if err != nil {
 		return nil, err
 	}
-	s := store.Step{Kind: "proof", Inputs: store.Inputs{
-		"image":  made.entry.Key,
-		"memory": fmt.Sprint(e.proofMemoryMiB()),
-		"expect": strings.Join(e.VM.Proof.Expect, "\n"),
-		"qemu":   version,
-		"recipe": "1",
-	}}
 	entry, err := e.step(ctx, "boot proof", s, func(ctx context.Context, out, work string, ev ui.Step) error {
 		check, err := e.check(made)
 		if err != nil {
@@ -66,6 +59,18 @@ func (e *Engine) prove(ctx context.Context, made *images) (*vm.Proof, error) {
 	}
 	var proof vm.Proof
 	return &proof, json.Unmarshal(data, &proof)
+}
+
+// proofStep depends on the image, on what is asked of it, and on QEMU.
+func (e *Engine) proofStep(ctx context.Context, image string) (store.Step, error) {
+	version, err := vm.Version(ctx, e.VM.Arch)
+	return store.Step{Kind: "proof", Scope: e.VM.Name, Inputs: store.Inputs{
+		"image":  image,
+		"memory": fmt.Sprint(e.proofMemoryMiB()),
+		"expect": strings.Join(e.VM.Proof.Expect, "\n"),
+		"qemu":   version,
+		"recipe": "2",
+	}}, err
 }
 
 // proofMemoryMiB is the RAM of the proof: the budget, where there is one, so
