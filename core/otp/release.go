@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
@@ -29,6 +30,10 @@ type Release struct {
 type Released struct {
 	Name    string
 	Version string
+	// Outside are the files and directories that it was compiled from and that do
+	// not lie below App: path dependencies, and an umbrella's configuration, lock
+	// file and deps/. Relative to App.
+	Outside []string
 }
 
 // Dir is the directory of the release's boot files, relative to its root.
@@ -50,12 +55,16 @@ func (r Release) Build(ctx context.Context, ev builder.Events) (*Released, error
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return nil, err
 	}
-	args := []string{"release"}
+	task, inputs := filepath.Join(r.Work, "inputs.exs"), filepath.Join(r.Work, "inputs")
+	if err := os.WriteFile(task, []byte(inputsTask), 0o644); err != nil {
+		return nil, err
+	}
+	args := []string{"-r", task, "-S", "mix", "do", "leanlab.inputs", inputs, "+", "release"}
 	if r.Name != "" {
 		args = append(args, r.Name)
 	}
 	args = append(args, "--path", r.Out, "--overwrite")
-	cmd := exec.Command(filepath.Join(r.Toolchain.Elixir, "bin", "mix"), args...)
+	cmd := exec.Command(filepath.Join(r.Toolchain.Elixir, "bin", "elixir"), args...)
 	cmd.Dir = app
 	cmd.Env = append(r.Toolchain.environ(home),
 		"MIX_ENV=prod",
@@ -69,8 +78,45 @@ func (r Release) Build(ctx context.Context, ev builder.Events) (*Released, error
 		}
 		return nil, explainMix(app, output.text(), err)
 	}
-	return readRelease(r.Out)
+	released, err := readRelease(r.Out)
+	if err != nil || r.App == "" {
+		return released, err
+	}
+	released.Outside, err = outside(app, inputs)
+	return released, err
 }
+
+// outside picks from the paths that the task wrote those that do not lie below
+// app.
+func outside(app, inputs string) ([]string, error) {
+	data, err := os.ReadFile(inputs)
+	if err != nil {
+		return nil, err
+	}
+	// Elixir's paths start from the working directory as the kernel names it.
+	real, err := filepath.EvalSymlinks(app)
+	if err != nil {
+		return nil, err
+	}
+	if real, err = filepath.Abs(real); err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+		rel, err := filepath.Rel(real, line)
+		if err != nil {
+			return nil, err
+		}
+		if !filepath.IsLocal(rel) && !slices.Contains(paths, rel) {
+			paths = append(paths, rel)
+		}
+	}
+	slices.Sort(paths)
+	return paths, nil
+}
+
+//go:embed inputs.exs
+var inputsTask string
 
 // mixHome is where Mix finds Hex and rebar3, which packages of Hex need: the
 // user's own, since both come from the network.

@@ -234,6 +234,45 @@ func TestEditedAppIsAllThatIsBuiltAgain(t *testing.T) {
 	}
 }
 
+func TestPathDependencyBesideTheAppIsSeen(t *testing.T) {
+	t.Parallel()
+	shared := func(text string) string {
+		return fmt.Sprintf("defmodule Shared do\n  def text, do: %q\nend\n", text)
+	}
+	files := with(app(`, deps: [{:shared, path: "../shared"}]`, fmt.Sprintf(demo, `IO.puts(Shared.text())`)), "shared/lib/shared.ex", shared("one"))
+	files["shared/mix.exs"] = `defmodule Shared.MixProject do
+  use Mix.Project
+  def project, do: [app: :shared, version: "0.1.0"]
+end
+`
+	files["vm.hcl"] = vmBlock("app", "")
+	p := newProject(t, files)
+	one, _ := p.build("--no-proof")
+	p.write("shared/lib/shared.ex", shared("two"))
+	if _, plan, _ := p.leanlab("plan", "-f", "vm.hcl"); !strings.Contains(plan, "outside ../shared") {
+		t.Errorf("the plan does not say that ../shared changed:\n%s", plan)
+	}
+	two, _ := p.build("--no-proof")
+	if one.Artifacts[1].SHA256 == two.Artifacts[1].SHA256 {
+		t.Error("an edit of the dependency did not reach the image")
+	}
+	for _, text := range []string{"two", "one"} {
+		p.write("shared/lib/shared.ex", shared(text))
+		if _, log := p.build("--no-proof"); strings.Contains(log, ": started:") {
+			t.Errorf("with the text %q all had been built before, and yet:\n%s", text, log)
+		}
+	}
+}
+
+func TestEnvScriptOfAReleaseIsWarnedAbout(t *testing.T) {
+	t.Parallel()
+	files := with(app("", fmt.Sprintf(demo, ":ok")), "app/rel/env.sh.eex", "#!/bin/sh\n# that is all\nexport UNIQUE="+strconv.FormatInt(time.Now().UnixNano(), 36)+"\n")
+	p := newProject(t, with(files, "vm.hcl", vmBlock("app", "")))
+	if _, log := p.build("--no-proof"); !strings.Contains(log, "env.sh is not run") || !strings.Contains(log, "line 3") {
+		t.Errorf("no warning of env.sh:\n%s", log)
+	}
+}
+
 func TestConsoleAnswers(t *testing.T) {
 	t.Parallel()
 	p := newProject(t, map[string]string{"vm.hcl": vmBlock("", `
@@ -303,6 +342,14 @@ end
 		"halts": {
 			app("", fmt.Sprintf(demo, `System.halt(3)`)),
 			[]string{"does not work", "status 3"},
+		},
+		"prints something else": {
+			with(app("", fmt.Sprintf(demo, `IO.puts("hi")`)), "vm.hcl", vmBlock("app", `
+  proof {
+    expect  = ["bye"]
+    timeout = "100s"
+  }`)),
+			[]string{"does not work", "output missing", "bye"},
 		},
 		"is over the budget": {
 			with(app("", fmt.Sprintf(demo, ":ok")), "vm.hcl", vmBlock("app", `

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -24,7 +25,9 @@ const (
 // appResult is the published release.
 type appResult struct {
 	otp.Released
-	entry *store.Entry
+	// OutsideDigests are of Released.Outside, in its order, when it was compiled.
+	OutsideDigests []string
+	entry          *store.Entry
 }
 
 func (r *appResult) dir() string { return filepath.Join(r.entry.Dir, releaseDir) }
@@ -48,7 +51,11 @@ func (e *Engine) buildApp(ctx context.Context, m *stepResults) (*appResult, erro
 		if err != nil {
 			return err
 		}
-		data, err := json.Marshal(released)
+		result := appResult{Released: *released}
+		if result.OutsideDigests, err = e.digestOutside(released.Outside); err != nil {
+			return err
+		}
+		data, err := json.Marshal(result)
 		if err != nil {
 			return err
 		}
@@ -57,13 +64,17 @@ func (e *Engine) buildApp(ctx context.Context, m *stepResults) (*appResult, erro
 	if err != nil {
 		return nil, err
 	}
+	return readApp(entry)
+}
+
+func readApp(entry *store.Entry) (*appResult, error) {
 	r := &appResult{entry: entry}
 	path := filepath.Join(entry.Dir, releasedFile)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(data, &r.Released); err != nil {
+	if err := json.Unmarshal(data, r); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil
@@ -74,14 +85,14 @@ func (e *Engine) appStep(m *stepResults) (store.Step, error) {
 	inputs := store.Inputs{
 		"otp":    m.entries[m.Toolchain.OTP.Step].Key,
 		"elixir": m.entries[m.Toolchain.Elixir.Step].Key,
-		"recipe": "1",
+		"recipe": "2",
 	}
 	for name, value := range m.Toolchain.Env {
 		inputs["env "+name] = value
 	}
 	if e.VM.App == nil {
 		inputs["console"] = strings.Join(e.VM.Lean.Keep, " ")
-		return store.Step{Kind: "app", Inputs: inputs}, nil
+		return store.Step{Kind: "app", Scope: e.VM.Name, Inputs: inputs}, nil
 	}
 	digest, err := e.Store.DigestTree(e.appDir(), notSource)
 	if err != nil {
@@ -89,7 +100,68 @@ func (e *Engine) appStep(m *stepResults) (store.Step, error) {
 	}
 	inputs["app"] = digest
 	inputs["release"] = e.VM.App.Release
-	return store.Step{Kind: "app", Inputs: inputs}, nil
+	return e.withOutside(store.Step{Kind: "app", Scope: e.VM.Name, Inputs: inputs})
+}
+
+// withOutside adds what the app is compiled from outside its directory to the
+// step's inputs. Only Mix knows what that is, and only a build asks Mix, so the
+// result of the last one is asked: as long as what it was compiled from is
+// unchanged, it is the one. Otherwise the digests become inputs, and the result
+// with those inputs, if there is one, is asked in turn.
+func (e *Engine) withOutside(s store.Step) (store.Step, error) {
+	for {
+		entry, ok := e.Store.Lookup(s.Key())
+		if !ok {
+			return s, nil
+		}
+		r, err := readApp(entry)
+		if err != nil {
+			return s, err
+		}
+		now, err := e.digestOutside(r.Outside)
+		if err != nil {
+			return s, err
+		}
+		changed := false
+		for i, rel := range r.Outside {
+			if name := "outside " + rel; now[i] != r.OutsideDigests[i] && s.Inputs[name] != now[i] {
+				s.Inputs[name], changed = now[i], true
+			}
+		}
+		if !changed {
+			return s, nil
+		}
+	}
+}
+
+// digestOutside digests paths relative to the app's directory. What is gone has
+// the digest "absent"; Mix says what it makes of that.
+func (e *Engine) digestOutside(rels []string) ([]string, error) {
+	if len(rels) == 0 {
+		return nil, nil
+	}
+	app, err := filepath.EvalSymlinks(e.appDir())
+	if err != nil {
+		return nil, err
+	}
+	digests := make([]string, len(rels))
+	for i, rel := range rels {
+		path := filepath.Join(app, rel)
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			digests[i] = "absent"
+			continue
+		case err == nil && info.IsDir():
+			digests[i], err = e.Store.DigestTree(path, notSource)
+		case err == nil:
+			digests[i], err = e.Store.DigestFile(path)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("app.path %s is compiled from %s: %w", e.VM.App.Path, path, err)
+		}
+	}
+	return digests, nil
 }
 
 func (e *Engine) appTitle() string {

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -72,6 +74,21 @@ func (e *Engine) boot(r *appResult, l *lean.Report) (*guest.Boot, error) {
 		b.Args = append(b.Args, "-elixir", "ansi_enabled", "true", "-user", "elixir", "-extra", "--no-halt", "+iex")
 	}
 	return b, nil
+}
+
+// envScript finds what a release's env.sh does: a start script would run it, and
+// here there is none. Elixir's own template is all comments.
+func envScript(r *appResult) (warning string, err error) {
+	data, err := os.ReadFile(filepath.Join(r.dir(), r.Dir(), "env.sh"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	for i, line := range strings.Split(string(data), "\n") {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			return fmt.Sprintf("the release's env.sh is not run, since the VM starts BEAM without a shell: give what it sets in app { env = { … } }; its line %d is %q", i+1, line), nil
+		}
+	}
+	return "", err
 }
 
 // ready is what init(3) evaluates at the end of the boot script: it says that

@@ -41,20 +41,10 @@ func (i *images) file(name string) (string, error) {
 
 // writeImages writes the lean tree in every format.
 func (e *Engine) writeImages(ctx context.Context, m *stepResults, l *leanResult) (*images, error) {
-	compressor, err := image.CompressorVersion(e.VM.Output.Compression)
+	s, err := e.imageStep(m, l.entry.Key)
 	if err != nil {
 		return nil, err
 	}
-	s := store.Step{Kind: "image", Inputs: store.Inputs{
-		"lean":        l.entry.Key,
-		"kernel":      m.entries[m.Kernel.Step].Key,
-		"cmdline":     m.Cmdline,
-		"formats":     strings.Join(e.VM.Output.Formats, " "),
-		"compression": e.VM.Output.Compression + ", " + compressor,
-		"memory":      fmt.Sprint(e.VM.Proof.Memory),
-		"package":     e.packagerKey(),
-		"recipe":      "1",
-	}}
 	entry, err := e.step(ctx, "image", s, func(ctx context.Context, out, work string, ev ui.Step) error {
 		tree, err := l.open()
 		if err != nil {
@@ -96,6 +86,21 @@ func (e *Engine) writeImages(ctx context.Context, m *stepResults, l *leanResult)
 		return nil, err
 	}
 	return made, json.Unmarshal(data, made)
+}
+
+// imageStep depends on the tree, the kernel and the compressor.
+func (e *Engine) imageStep(m *stepResults, lean string) (store.Step, error) {
+	compressor, err := image.CompressorVersion(e.VM.Output.Compression)
+	return store.Step{Kind: "image", Scope: e.VM.Name, Inputs: store.Inputs{
+		"lean":        lean,
+		"kernel":      m.entries[m.Kernel.Step].Key,
+		"cmdline":     m.Cmdline,
+		"formats":     strings.Join(e.VM.Output.Formats, " "),
+		"compression": e.VM.Output.Compression + ", " + compressor,
+		"memory":      fmt.Sprint(e.VM.Proof.Memory),
+		"package":     e.packagerKey(),
+		"recipe":      "1",
+	}}, err
 }
 
 // progressOf shows how much of the root has been packed.

@@ -99,7 +99,14 @@ func (e *Engine) makeLean(ctx context.Context, m *stepResults, r *appResult, out
 	if l.Report, err = lean.Apply(ctx, tree, o); err != nil {
 		return err
 	}
-	for _, w := range l.Report.Warnings {
+	warnings := l.Report.Warnings
+	switch w, err := envScript(r); {
+	case err != nil:
+		return err
+	case w != "":
+		warnings = append(warnings, w)
+	}
+	for _, w := range warnings {
 		e.UI.Message("warning", w)
 	}
 	if err := e.checkNative(tree, release, m.Libc); err != nil {
@@ -194,19 +201,12 @@ func (e *Engine) LeanReport(ctx context.Context) (*lean.Report, error) {
 	}
 	defer e.Close()
 	notBuilt := fmt.Errorf("vm %q is not built as its definition stands now: run leanlab build first", e.VM.Name)
-	if !e.useLocked() {
-		return nil, notBuilt
-	}
-	m := &stepResults{entries: map[string]*store.Entry{}, last: e.plan.Steps[len(e.plan.Steps)-1].ID}
-	for _, s := range e.plan.Steps {
-		entry, ok := e.Store.Lookup(e.storeStep(s).Key())
-		if !ok {
-			return nil, notBuilt
-		}
-		m.entries[s.ID] = entry
-	}
-	if err := m.readMachine(); err != nil {
+	m, err := e.machineInStore()
+	if err != nil {
 		return nil, err
+	}
+	if m == nil {
+		return nil, notBuilt
 	}
 	app, err := e.appStep(m)
 	if err != nil {

@@ -42,20 +42,58 @@ func (e *Engine) WritePlan(ctx context.Context, w io.Writer) error {
 		case !resolved && len(s.Sources) > 0:
 			fmt.Fprintf(w, "  run     %-9s %s: its source is not resolved yet\n", s.ID, s.Title)
 		default:
-			fmt.Fprintf(w, "  run     %-9s %s%s\n", s.ID, s.Title, e.because(step.Kind, s.ID))
+			fmt.Fprintf(w, "  run     %-9s %s%s\n", s.ID, s.Title, e.because(step))
 		}
 	}
-	for _, s := range []string{e.appTitle(), "lean", "image: " + strings.Join(e.VM.Output.Formats, ", "), "boot proof"} {
-		fmt.Fprintf(w, "  then    %s\n", s)
+	return e.writeHostSteps(ctx, w)
+}
+
+// writeHostSteps shows the steps after the builder's. The key of each is known
+// once the one before is in the store.
+func (e *Engine) writeHostSteps(ctx context.Context, w io.Writer) error {
+	m, err := e.machineInStore()
+	if err != nil {
+		return err
+	}
+	known, previous := m != nil, ""
+	for _, host := range []struct {
+		id, title string
+		step      func() (store.Step, error)
+	}{
+		{"app", e.appTitle(), func() (store.Step, error) { return e.appStep(m) }},
+		{"lean", e.VM.Lean.Level, func() (store.Step, error) { return e.leanStep(m, previous), nil }},
+		{"image", strings.Join(e.VM.Output.Formats, ", "), func() (store.Step, error) { return e.imageStep(m, previous) }},
+		{"proof", "boot proof", func() (store.Step, error) { return e.proofStep(ctx, previous) }},
+	} {
+		if host.id == "proof" && e.NoProof {
+			break
+		}
+		if !known {
+			fmt.Fprintf(w, "  then    %-9s %s\n", host.id, host.title)
+			continue
+		}
+		step, err := host.step()
+		if err != nil {
+			return err
+		}
+		if _, known = e.Store.Lookup(step.Key()); known {
+			fmt.Fprintf(w, "  cached  %-9s %s\n", host.id, host.title)
+		} else {
+			fmt.Fprintf(w, "  run     %-9s %s%s\n", host.id, host.title, e.because(step))
+		}
+		previous = step.Key()
 	}
 	return nil
 }
 
 // because says what changed since the step's last run for this VM.
-func (e *Engine) because(kind, id string) string {
-	changes := e.Store.Why(e.storeStep(e.graph[id]))
-	if len(changes) == 0 {
+func (e *Engine) because(step store.Step) string {
+	changes := e.Store.Why(step)
+	switch {
+	case changes == nil:
 		return ": has not run yet"
+	case len(changes) == 0:
+		return ": nothing changed, but its result is no longer in the cache"
 	}
 	texts := make([]string, len(changes))
 	for i, c := range changes {

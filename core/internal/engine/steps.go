@@ -87,6 +87,23 @@ func (e *Engine) runSteps(ctx context.Context) (*stepResults, error) {
 	return r, r.readMachine()
 }
 
+// machineInStore is the machine as the definition stands now, without running a
+// step or using a network; nil when it is not in the store.
+func (e *Engine) machineInStore() (*stepResults, error) {
+	if !e.useLocked() {
+		return nil, nil
+	}
+	r := &stepResults{entries: map[string]*store.Entry{}, last: e.plan.Steps[len(e.plan.Steps)-1].ID}
+	for _, s := range e.plan.Steps {
+		entry, ok := e.Store.Lookup(e.storeStep(s).Key())
+		if !ok {
+			return nil, nil
+		}
+		r.entries[s.ID] = entry
+	}
+	return r, r.readMachine()
+}
+
 // todo lists the steps that are not in the store.
 func (e *Engine) todo() []builder.Step {
 	var todo []builder.Step
