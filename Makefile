@@ -17,8 +17,8 @@ BINARIES   := bin/leanlab $(PLUGINS:%=bin/leanlab-builder-%)
 SOURCES    := go.mod go.sum $(shell find core plugins -type f ! -name '*_test.go' ! -path '*/testdata/*')
 
 SELECT := -f $(DEFINITION) $(if $(VM),--vm $(VM)) \
-	$(if $(findstring command,$(origin APP)),-var 'app=$(APP)') \
-	$(if $(ARCH),-var arch=$(ARCH)) $(foreach v,$(VARS),-var '$(v)')
+	$(if $(findstring command,$(origin APP)),--var 'app=$(APP)') \
+	$(if $(ARCH),--var arch=$(ARCH)) $(foreach v,$(VARS),--var '$(v)')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -47,7 +47,7 @@ variable "expect" {
 
 locals {
   # The example says what it prints. Another app's output is known only to
-  # whoever gives it, with -var 'expect=["…"]'.
+  # whoever gives it, with --var 'expect=["…"]'.
   is_example = var.app == "examples/hello_world"
   expect     = local.is_example && length(var.expect) == 0 ? ["Hello from Elixir"] : var.expect
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -197,6 +198,21 @@ func TestDefaultVMHoldsToItsFigures(t *testing.T) {
 		t.Logf("%s: %d", figure.name, figure.got)
 		if figure.got > figure.most {
 			t.Errorf("%s: %d, want at most %d", figure.name, figure.got, figure.most)
+		}
+	}
+}
+
+func TestMakePassesItsVariablesOn(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("make", "plan", "APP=", "VARS=link=dynamic emulator=jit", "FLAGS=--offline")
+	cmd.Dir = checkout(t)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	}
+	for _, want := range []string{"iex console", "BEAM emulator (jit, dynamic)"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
 }

@@ -134,9 +134,9 @@ func optionsOf(t *testing.T, file string) Options {
 		if !ok {
 			break
 		}
-		if value, ok := strings.CutPrefix(comment, "-var-file "); ok {
+		if value, ok := strings.CutPrefix(comment, "--var-file "); ok {
 			o.VarFiles = append(o.VarFiles, value)
-		} else if value, ok := strings.CutPrefix(comment, "-var "); ok {
+		} else if value, ok := strings.CutPrefix(comment, "--var "); ok {
 			o.Vars = append(o.Vars, value)
 		} else if strings.HasPrefix(comment, EnvPrefix) {
 			o.Environ = append(o.Environ, comment)

@@ -14,8 +14,8 @@ import (
 // Options says what to load and with which values.
 type Options struct {
 	Paths    []string // files, or directories of which every *.hcl is read in order of name
-	Vars     []string // "name=value", as after -var; a later one wins
-	VarFiles []string // files of name = value, as after -var-file; a later one wins
+	Vars     []string // "name=value", as after --var; a later one wins
+	VarFiles []string // files of name = value, as after --var-file; a later one wins
 	Environ  []string // as from os.Environ; LEANLAB_VAR_name is read from it
 	Dir      string   // absolute; what a relative path is relative to
 	Version  string   // the host's own, such as "0.1.0", for required_version; empty satisfies any

@@ -12,7 +12,7 @@ import (
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
 )
 
-// FuzzDefinition: whatever stands in a file and after -var, there is a result
+// FuzzDefinition: whatever stands in a file and after --var, there is a result
 // or an error that points into something that can be quoted; never a panic.
 func FuzzDefinition(f *testing.F) {
 	files, err := filepath.Glob("testdata/bad/*.hcl")
@@ -24,7 +24,7 @@ func FuzzDefinition(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		variable, _, _ := strings.Cut(strings.TrimPrefix(string(src), "# -var "), "\n")
+		variable, _, _ := strings.Cut(strings.TrimPrefix(string(src), "# --var "), "\n")
 		f.Add(string(src), variable)
 	}
 	f.Fuzz(func(t *testing.T, text, variable string) {

@@ -114,7 +114,7 @@ func (d *Definitions) assignVariables(variables map[string]*variable, o Options)
 		}
 		v.value = cty.DynamicVal
 		diags = append(diags, errorAt(v.block, fmt.Sprintf("Variable %q has no value", name),
-			"It has no default. Give it a value with -var %s=…, with %s = … in a file after -var-file, or in the environment as %s%s.", name, name, EnvPrefix, name))
+			"It has no default. Give it a value with --var %s=…, with %s = … in a file after --var-file, or in the environment as %s%s.", name, name, EnvPrefix, name))
 	}
 	return diags
 }
@@ -139,12 +139,12 @@ func (d *Definitions) assignCommandLine(variables map[string]*variable, vars []s
 		name, _, ok := strings.Cut(entry, "=")
 		v := variables[name]
 		if ok && v != nil {
-			diags = append(diags, d.assignText(v, "-var "+name, entry, len(name)+1, "-var")...)
+			diags = append(diags, d.assignText(v, "--var "+name, entry, len(name)+1, "--var")...)
 			continue
 		}
-		at := hcl.Range{Filename: d.sources.addText("-var "+name, entry), Start: hcl.InitialPos, End: after(name)}
+		at := hcl.Range{Filename: d.sources.addText("--var "+name, entry), Start: hcl.InitialPos, End: after(name)}
 		if !ok {
-			diags = append(diags, errorAt(at, "A -var without a value", "Write -var %s=VALUE.", cmp.Or(nearest(name, sorted(variables)), "NAME")))
+			diags = append(diags, errorAt(at, "A --var without a value", "Write --var %s=VALUE.", cmp.Or(nearest(name, sorted(variables)), "NAME")))
 			continue
 		}
 		diags = append(diags, errorAt(at, fmt.Sprintf("Unknown variable %q", name),
@@ -212,7 +212,7 @@ func (d *Definitions) assignFile(variables map[string]*variable, path string) hc
 		return diags
 	}
 	for _, block := range body.Blocks {
-		diags = append(diags, errorAt(block.TypeRange, "Unexpected block", "A file after -var-file holds only NAME = VALUE."))
+		diags = append(diags, errorAt(block.TypeRange, "Unexpected block", "A file after --var-file holds only NAME = VALUE."))
 	}
 	for name, attr := range body.Attributes {
 		v := variables[name]

@@ -227,8 +227,8 @@ func TestLookupOfNonsenseFindsNothing(t *testing.T) {
 func TestWhyNamesTheInputsThatChanged(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
-	first := Step{Kind: "otp", Scope: "vm", Inputs: Inputs{"version": "27.3.4", "gone": "1", "same": "=", "source": strings.Repeat("a", 64)}}
-	second := Step{Kind: "otp", Scope: "vm", Inputs: Inputs{"version": "27.3.4.1", "new": "", "same": "=", "source": strings.Repeat("b", 64)}}
+	first := Step{Kind: "otp", Scope: "vm", Inputs: Inputs{"version": "27.3.4", "gone": "1", "same": "=", "flags": "-O2 -static", "source": strings.Repeat("a", 64)}}
+	second := Step{Kind: "otp", Scope: "vm", Inputs: Inputs{"version": "27.3.4.1", "new": "", "same": "=", "flags": "-O2 -g -pie", "source": strings.Repeat("b", 64)}}
 	if got := s.Why(first); got != nil {
 		t.Errorf("before any run: %v", got)
 	}
@@ -237,6 +237,7 @@ func TestWhyNamesTheInputsThatChanged(t *testing.T) {
 		t.Errorf("after the first run: %v", got)
 	}
 	want := []string{
+		`flags: without "-static", with "-g", with "-pie"`,
 		`gone: gone, was "1"`,
 		`new: new, ""`,
 		`source: aaaaaaaaaaaa → bbbbbbbbbbbb`,

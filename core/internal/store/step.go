@@ -51,7 +51,31 @@ func (c Change) String() string {
 	case c.New == nil:
 		return fmt.Sprintf("%s: gone, was %s", c.Name, short(*c.Old))
 	}
+	if words := changedWords(*c.Old, *c.New); words != "" {
+		return fmt.Sprintf("%s: %s", c.Name, words)
+	}
 	return fmt.Sprintf("%s: %s → %s", c.Name, short(*c.Old), short(*c.New))
+}
+
+// changedWords lists the words that went and came: what flags are read for. It
+// is empty for single words, and when only the order changed.
+func changedWords(before, after string) string {
+	old, new := strings.Fields(before), strings.Fields(after)
+	if len(old) < 2 && len(new) < 2 {
+		return ""
+	}
+	var changed []string
+	for _, w := range old {
+		if !slices.Contains(new, w) {
+			changed = append(changed, "without "+short(w))
+		}
+	}
+	for _, w := range new {
+		if !slices.Contains(old, w) {
+			changed = append(changed, "with "+short(w))
+		}
+	}
+	return strings.Join(changed, ", ")
 }
 
 // short makes a value fit for a line: a digest keeps twelve digits.

@@ -1,4 +1,4 @@
-# -var app=../bad
+# --var app=../bad
 variable "app" {
   type = string
 }

@@ -1,4 +1,4 @@
-# -var size=8M
+# --var size=8M
 variable "size" {
   type    = string
   default = "8MB"

@@ -1,4 +1,4 @@
-# -var-file bad.leanvars
+# --var-file bad.leanvars
 variable "keep" {
   type    = list(string)
   default = []

@@ -1,4 +1,4 @@
-# -var-file nowhere.leanvars
+# --var-file nowhere.leanvars
 vm "custom" {
   strategy = "custom"
 }

@@ -1,4 +1,4 @@
-# -var-file small.leanvars
+# --var-file small.leanvars
 variable "size" {
   type    = string
 }

@@ -1,4 +1,4 @@
-# -var keep=ssl
+# --var keep=ssl
 variable "keep" {
   type    = list(string)
   default = []

@@ -1,4 +1,4 @@
-# -var ap=examples/hello_world
+# --var ap=examples/hello_world
 variable "app" {
   default = ""
 }

@@ -1,4 +1,4 @@
-# -var busybox=maybe
+# --var busybox=maybe
 variable "busybox" {
   type    = bool
   default = true
