@@ -91,7 +91,7 @@ type OTP struct {
 type Missing struct {
 	What   string // "bison", "libssl.a"
 	Why    string // "the kernel's Kconfig parser is generated with it"
-	Debian string // the Debian package that brings it; empty when none does
+	Debian string // the Debian package that brings it, as apt-get takes it (also "name:arm64"); empty when none does
 	Remedy string // what to do where Debian does not help
 }
 

@@ -44,6 +44,10 @@ func (custom) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan,
 	if err != nil {
 		return nil, err
 	}
+	hostCC, err := otp.CompilerVersion(ctx, "gcc")
+	if err != nil {
+		return nil, err
+	}
 	plan := &builder.Plan{
 		Sources: []builder.Source{
 			{Name: "erlang", Series: def.OTP.Version},
@@ -52,7 +56,7 @@ func (custom) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan,
 		},
 		Steps: []builder.Step{
 			{ID: stepOTP, Title: "OTP " + def.OTP.Version + " for the build host", Sources: []string{"erlang"},
-				Inputs: merge(map[string]string{"cc": cc}, otp.HostInputs())},
+				Inputs: merge(map[string]string{"cc": hostCC}, otp.HostInputs())},
 			kernelStep(def, c, cc),
 			{ID: stepEmulator, Title: "BEAM emulator (" + def.OTP.Emulator + ", " + def.OTP.Link + ")", Sources: []string{"erlang"},
 				Inputs: emulatorInputs(ctx, def, cc)},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 type need struct {
 	program string // found on PATH; or
 	library string // found by the C compiler
+	cc      string // that compiler; empty: gcc
 	debian  string
 	why     string
 }
@@ -37,24 +39,42 @@ var needs = []need{
 	{library: "libtinfo.a", debian: "libncurses-dev", why: "the console's line editing reads terminal descriptions with it"},
 }
 
-// Probe looks for each need. Cross compilers are asked for when the target is
-// another architecture.
+// Probe looks for each need.
 func (custom) Probe(ctx context.Context, def *builder.Definition) ([]builder.Missing, error) {
 	var missing []builder.Missing
-	all := needs
-	if triplet := crossTriplet(def.Arch); triplet != "" {
-		for _, tool := range []string{"gcc", "g++"} {
-			all = append(all[:len(all):len(all)], need{program: triplet + "-" + tool, debian: tool + "-" + triplet, why: "compiles for " + def.Arch})
-		}
-	}
-	for _, n := range all {
+	for _, n := range append(crossNeeds(def.Arch), needs...) {
 		if n.present(ctx) {
 			continue
 		}
-		missing = append(missing, builder.Missing{What: n.program + n.library, Why: n.why, Debian: n.debian,
+		missing = append(missing, builder.Missing{What: n.String(), Why: n.why, Debian: n.debian,
 			Remedy: "install your distribution's package that holds it"})
 	}
 	return missing, nil
+}
+
+// crossNeeds are compilers for another architecture than the build host's, and
+// what they link into the emulator. Debian's cross compilers look where its
+// packages of a foreign architecture put libraries (wiki.debian.org/Multiarch).
+func crossNeeds(arch string) []need {
+	triplet := crossTriplet(arch)
+	if triplet == "" {
+		return nil
+	}
+	debianArch := map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[arch]
+	prefix := strings.ReplaceAll(triplet, "_", "-") // Debian has no _ in names
+	return []need{
+		{program: triplet + "-gcc", debian: "gcc-" + prefix, why: "compiles for " + arch},
+		{program: triplet + "-g++", debian: "g++-" + prefix, why: "OTP's JIT is C++"},
+		{library: "libcrypto.a", cc: triplet + "-gcc", debian: "libssl-dev:" + debianArch, why: "the VM's crypto is linked against it"},
+		{library: "libtinfo.a", cc: triplet + "-gcc", debian: "libncurses-dev:" + debianArch, why: "the VM's console reads terminal descriptions with it"},
+	}
+}
+
+func (n need) String() string {
+	if n.cc != "" {
+		return n.library + " for " + n.cc
+	}
+	return n.program + n.library
 }
 
 func (n need) present(ctx context.Context) bool {
@@ -62,7 +82,7 @@ func (n need) present(ctx context.Context) bool {
 		_, err := exec.LookPath(n.program)
 		return err == nil
 	}
-	return libraryPath(ctx, "gcc", n.library) != ""
+	return libraryPath(ctx, cmp.Or(n.cc, "gcc"), n.library) != ""
 }
 
 // libraryPath asks the C compiler where a library is: it answers with a path

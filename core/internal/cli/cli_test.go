@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -50,6 +51,8 @@ func TestCommandLine(t *testing.T) {
 				return err
 			}
 			env.Setenv("LEANLAB", leanlab)
+			// An architecture that is not this machine's.
+			env.Setenv("OTHER", map[string]string{"amd64": "aarch64", "arm64": "x86_64"}[runtime.GOARCH])
 			env.Setenv("LEANLAB_PLUGIN_PATH", plugins)
 			env.Setenv("LEANLAB_CACHE", filepath.Join(env.WorkDir, "cache"))
 			// What a project has beside its definition.

@@ -27,7 +27,14 @@ func (e *MissingError) Error() string {
 		b.WriteString("\n")
 	}
 	if packages := debianPackages(e.Missing); len(packages) > 0 {
-		fmt.Fprintf(&b, "on Debian or Ubuntu, run:\n  sudo apt-get install --no-install-recommends %s", strings.Join(packages, " "))
+		b.WriteString("on Debian or Ubuntu, run:\n  ")
+		for _, arch := range foreignArchitectures(packages) {
+			fmt.Fprintf(&b, "sudo dpkg --add-architecture %s && ", arch)
+		}
+		if len(foreignArchitectures(packages)) > 0 {
+			b.WriteString("sudo apt-get update && ")
+		}
+		fmt.Fprintf(&b, "sudo apt-get install --no-install-recommends %s", strings.Join(packages, " "))
 	}
 	return strings.TrimRight(b.String(), "\n")
 }
@@ -41,6 +48,18 @@ func debianPackages(missing []builder.Missing) []string {
 	}
 	slices.Sort(packages)
 	return packages
+}
+
+// foreignArchitectures are those that packages name, as in libssl-dev:arm64.
+// dpkg has to be told of them first, and apt has to read their lists.
+func foreignArchitectures(packages []string) []string {
+	var arches []string
+	for _, p := range packages {
+		if _, arch, ok := strings.Cut(p, ":"); ok && !slices.Contains(arches, arch) {
+			arches = append(arches, arch)
+		}
+	}
+	return arches
 }
 
 // checkHost stops, with a list of everything at once, when the host lacks what
@@ -112,10 +131,14 @@ func installPackages(ctx context.Context, out ui.UI, packages []string) error {
 		prefix = []string{"sudo", "-n"}
 	}
 	step := out.Start("setup", "installing "+strings.Join(packages, " "))
-	for _, args := range [][]string{
-		{"apt-get", "update", "-q"},
+	var commands [][]string
+	for _, arch := range foreignArchitectures(packages) {
+		commands = append(commands, []string{"dpkg", "--add-architecture", arch})
+	}
+	for _, args := range append(commands,
+		[]string{"apt-get", "update", "-q"},
 		append([]string{"apt-get", "install", "-q", "-y", "--no-install-recommends"}, packages...),
-	} {
+	) {
 		args = append(prefix[:len(prefix):len(prefix)], args...)
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
