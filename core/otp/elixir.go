@@ -21,9 +21,22 @@ type Elixir struct {
 	Jobs   int
 }
 
+// elixirTop is where Elixir is compiled, always and everywhere: its macros quote
+// with `location: :keep`, which makes the absolute path of their source a part
+// of every module that uses them (elixir_expand.erl; ERL_COMPILER_OPTIONS=
+// deterministic does not change that). In a directory of the store, two builds
+// would differ.
+const elixirTop = "/tmp/leanlab-elixir"
+
 // Build compiles and copies what is needed to run.
 func (e Elixir) Build(ctx context.Context, ev builder.Events) error {
-	top := filepath.Join(e.Work, "elixir")
+	held, err := takeDirectory(ctx, ev, elixirTop)
+	if err != nil {
+		return fmt.Errorf("%w; Elixir is compiled there, so that its modules are the same on every machine", err)
+	}
+	defer held.Close()
+	defer os.RemoveAll(elixirTop)
+	top := filepath.Join(elixirTop, "src")
 	if err := source.Unpack(ctx, e.Source, top, source.UnpackOptions{Strip: 1}); err != nil {
 		return err
 	}
@@ -34,6 +47,8 @@ func (e Elixir) Build(ctx context.Context, ev builder.Events) error {
 	cmd := exec.Command("make", "-j"+strconv.Itoa(max(e.Jobs, 1)), "compile")
 	cmd.Dir = top
 	cmd.Env = Toolchain{OTP: e.OTP}.environ(home)
+	// The lock is theirs too: it lasts as long as anyone writes there.
+	cmd.ExtraFiles = []*os.File{held}
 	if err := builder.Run(ctx, ev, cmd); err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (custom) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan,
 			{ID: stepEmulator, Title: "BEAM emulator (" + def.OTP.Emulator + ", " + def.OTP.Link + ")", Sources: []string{"erlang"},
 				Inputs: emulatorInputs(ctx, def, cc)},
 			{ID: stepElixir, Title: "Elixir " + def.Elixir, Needs: []string{stepOTP}, Sources: []string{"elixir"},
-				Inputs: map[string]string{"recipe": "1"}},
+				Inputs: map[string]string{"recipe": "2"}},
 			{ID: stepInit, Title: "/init", Inputs: map[string]string{"source": digest(guest.Source()), "cc": cc, "compiler": initCompiler(def.Arch), "flags": strings.Join(initFlags, " ")}},
 		},
 	}
