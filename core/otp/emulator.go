@@ -112,6 +112,10 @@ func (e Emulators) Build(ctx context.Context, ev builder.Events) error {
 	}
 	ev.Emit(builder.StepFinished{Title: "configuring"})
 
+	target, err := e.targetDir(top)
+	if err != nil {
+		return err
+	}
 	flavor := "emu"
 	if e.Emulator == "jit" {
 		flavor = "jit"
@@ -119,7 +123,8 @@ func (e Emulators) Build(ctx context.Context, ev builder.Events) error {
 	counted := countLines(ev, emulatorCompilations)
 	mk := func(dir string, args ...string) error {
 		args = append([]string{"-C", dir, "-j" + strconv.Itoa(max(e.Jobs, 1))}, args...)
-		args = append(args, e.makeFlags()...)
+		// Below its top directory OTP's make takes the build host for the target.
+		args = append(append(args, "TARGET="+target), e.makeFlags()...)
 		return run(ctx, counted, top, env, "make", args...)
 	}
 	ev.Emit(builder.StepStarted{Title: "compiling the emulator"})
@@ -128,19 +133,19 @@ func (e Emulators) Build(ctx context.Context, ev builder.Events) error {
 			return err
 		}
 	}
-	if err := e.take(ctx, ev, top, "beam.smp", EmulatorPlain); err != nil {
+	if err := e.take(ctx, ev, top, target, "beam.smp", EmulatorPlain); err != nil {
 		return err
 	}
-	if err := e.take(ctx, ev, top, "erl_child_setup", ChildSetup); err != nil {
+	if err := e.take(ctx, ev, top, target, "erl_child_setup", ChildSetup); err != nil {
 		return err
 	}
 	ev.Emit(builder.StepFinished{Title: "compiling the emulator"})
 
 	ev.Emit(builder.StepStarted{Title: "linking crypto into a second emulator"})
-	if err := e.linkCrypto(top, flavor, mk); err != nil {
+	if err := e.linkCrypto(top, target, flavor, mk); err != nil {
 		return err
 	}
-	if err := e.take(ctx, ev, top, "beam.smp", EmulatorCrypto); err != nil {
+	if err := e.take(ctx, ev, top, target, "beam.smp", EmulatorCrypto); err != nil {
 		return err
 	}
 	ev.Emit(builder.StepFinished{Title: "linking crypto into a second emulator"})
@@ -201,11 +206,7 @@ func (e Emulators) compilers(top string) ([]string, error) {
 // linkCrypto makes the static NIF archives and links the emulator once more
 // with them. configure's own --enable-static-nifs leaves libcrypto out of the
 // link line (erlang/otp#10817), and would link NIFs into every emulator.
-func (e Emulators) linkCrypto(top, flavor string, mk func(dir string, args ...string) error) error {
-	target, err := e.targetDir(top)
-	if err != nil {
-		return err
-	}
+func (e Emulators) linkCrypto(top, target, flavor string, mk func(dir string, args ...string) error) error {
 	archives := []string{}
 	for _, app := range CryptoNIFs {
 		if err := mk(filepath.Join("lib", app, "c_src"), "BUILD_STATIC_LIBS=1", "static_lib"); err != nil {
@@ -243,11 +244,7 @@ func (e Emulators) targetDir(top string) (string, error) {
 }
 
 // take copies a program out of the tree, stripped.
-func (e Emulators) take(ctx context.Context, ev builder.Events, top, name, as string) error {
-	target, err := e.targetDir(top)
-	if err != nil {
-		return err
-	}
+func (e Emulators) take(ctx context.Context, ev builder.Events, top, target, name, as string) error {
 	strip := "strip"
 	if e.Triplet != "" {
 		strip = e.Triplet + "-strip"

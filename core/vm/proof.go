@@ -30,7 +30,10 @@ type Check struct {
 type Proof struct {
 	// Instructions that the guest had executed when /init was entered, when BEAM
 	// was started and when it was ready, counted from when the kernel started its
-	// clock. The same image gives the same figures. Only with Config.Count; else 0.
+	// clock; time in which the guest was idle counts as it passed. The same image
+	// gives the same figures, and with Config.Net nearly: when QEMU's network
+	// answers is up to the host, and moves them by some tenths of a percent. Only
+	// with Config.Count; else 0.
 	Instructions struct{ Init, BEAM, Ready int64 }
 
 	WallReady time.Duration // from QEMU's start until ready; on a host's clock, so not to be compared between hosts
