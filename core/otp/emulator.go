@@ -21,6 +21,7 @@ type Emulators struct {
 	Work     string
 	Jobs     int
 	Triplet  string // GNU triplet of the target when it differs from the build host, such as "aarch64-linux-gnu"
+	OTP      string // with Triplet: as made by Host.Build of the same source; its programs generate sources
 	Emulator string // "interpreter" or "jit"
 	Link     string // "static" or "dynamic"
 }
@@ -48,7 +49,9 @@ func (e Emulators) flags() []string {
 	if e.Triplet != "" {
 		// The build host's own triplet, which config.guess would find, must be
 		// given along with --host (HOWTO/INSTALL-CROSS.md).
-		flags = append(flags, "--host="+e.Triplet, "--build="+buildTriplets[runtime.GOARCH])
+		flags = append(flags, "--host="+e.Triplet, "--build="+buildTriplets[runtime.GOARCH],
+			// Where Debian has libraries of other architectures.
+			"--with-ssl-lib-subdir=lib/"+e.Triplet)
 	}
 	return flags
 }
@@ -195,8 +198,13 @@ func (e Emulators) compilers(top string) ([]string, error) {
 			return nil, err
 		}
 	}
+	if e.Triplet != "" {
+		bin += ":" + filepath.Join(e.OTP, "bin")
+	}
 	return []string{
 		"PATH=" + bin + ":" + os.Getenv("PATH"),
+		// Read in cross builds only: configure looks for OpenSSL below it.
+		"erl_xcomp_sysroot=/",
 		"CC=cc", "CXX=c++", "LD=" + prefix + "ld", "AR=" + prefix + "ar", "RANLIB=" + prefix + "ranlib",
 		"CFLAGS=" + compileFlags, "CXXFLAGS=" + compileFlags,
 		"LDFLAGS=" + e.linkFlags(),

@@ -58,8 +58,7 @@ func (custom) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan,
 			{ID: stepOTP, Title: "OTP " + def.OTP.Version + " for the build host", Sources: []string{"erlang"},
 				Inputs: merge(map[string]string{"cc": hostCC}, otp.HostInputs())},
 			kernelStep(def, c, cc),
-			{ID: stepEmulator, Title: "BEAM emulator (" + def.OTP.Emulator + ", " + def.OTP.Link + ")", Sources: []string{"erlang"},
-				Inputs: emulatorInputs(ctx, def, cc)},
+			emulatorStep(ctx, def, cc),
 			{ID: stepElixir, Title: "Elixir " + def.Elixir, Needs: []string{stepOTP}, Sources: []string{"elixir"},
 				Inputs: map[string]string{"recipe": "2"}},
 			{ID: stepInit, Title: "/init", Inputs: map[string]string{"source": digest(guest.Source()), "cc": cc, "compiler": initCompiler(def.Arch), "flags": strings.Join(initFlags, " ")}},
@@ -98,6 +97,7 @@ func (b custom) Build(ctx context.Context, req *builder.BuildRequest, ev builder
 	case stepEmulator:
 		e := emulators(req.Definition)
 		e.Source, e.Out, e.Work, e.Jobs = req.Sources["erlang"].Path, req.Out, req.Work, req.Jobs
+		e.OTP = req.Needs[stepOTP]
 		return nil, e.Build(ctx, ev)
 	case stepInit:
 		return nil, buildInit(ctx, req, ev)
@@ -134,6 +134,15 @@ func fragmentDigest(def *builder.Definition, name string) string {
 		}
 	}
 	return digest([]byte(text.String()))
+}
+
+func emulatorStep(ctx context.Context, def *builder.Definition, cc string) builder.Step {
+	s := builder.Step{ID: stepEmulator, Title: "BEAM emulator (" + def.OTP.Emulator + ", " + def.OTP.Link + ")", Sources: []string{"erlang"},
+		Inputs: emulatorInputs(ctx, def, cc)}
+	if crossTriplet(def.Arch) != "" {
+		s.Needs = []string{stepOTP}
+	}
+	return s
 }
 
 func emulators(def *builder.Definition) otp.Emulators {
