@@ -113,7 +113,12 @@ func (e *Engine) step(ctx context.Context, title string, s store.Step, build fun
 	switch {
 	case err != nil:
 		if shown != nil {
-			shown.Fail(err)
+			if ctx.Err() != nil {
+				// By the user, or because another step failed, which says so itself.
+				shown.Fail(context.Canceled)
+			} else {
+				shown.Fail(err)
+			}
 			err = &ShownError{err}
 		}
 		return nil, err

@@ -69,6 +69,9 @@ func (e *Engine) runSteps(ctx context.Context) (*stepResults, error) {
 				return ctx.Err()
 			}
 			defer func() { <-slots }()
+			if ctx.Err() != nil { // the slot came free because a step failed
+				return ctx.Err()
+			}
 			entry, err := e.runStep(ctx, s)
 			if err != nil {
 				return err

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // crashPoint is told how far Build has come; tests die there.
@@ -71,8 +73,8 @@ func (s *Store) make(ctx context.Context, step Step, key string, fn func(context
 		return s.explain(err)
 	}
 	defer func() {
-		if err != nil && s.full() {
-			err = fmt.Errorf("%w\nthe disk of the cache %s is full; free some space, for example with `leanlab cache prune`, or set LEANLAB_CACHE to a directory on another disk", err, s.dir)
+		if err != nil && s.full(err) {
+			err = s.noRoom(err)
 		}
 		removeAll(tmp) // also when fn panics; what cannot be removed now is swept by the next Open
 	}()
@@ -86,7 +88,9 @@ func (s *Store) make(ctx context.Context, step Step, key string, fn func(context
 	crashPoint("begun")
 	rec := &record{Key: key, Kind: step.Kind, Inputs: step.Inputs, Created: time.Now().UTC()}
 	ctx, cpu := withCPU(ctx)
-	if err := fn(ctx, out, work); err != nil {
+	if err := fn(ctx, out, work); errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return s.explain(err)
+	} else if err != nil {
 		return err
 	}
 	rec.Seconds = time.Since(rec.Created).Seconds()

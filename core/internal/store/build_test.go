@@ -431,3 +431,14 @@ func TestALockHasOneHolder(t *testing.T) {
 		t.Error("nobody got the lock")
 	}
 }
+
+func TestFullDiskInAProgramsWordsIsExplained(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	_, _, err := s.Build(t.Context(), step("1"), func(ctx context.Context, out, work string) error {
+		return errors.New("cc1: fatal error: writing x.o: No space left on device")
+	})
+	if err == nil || !strings.Contains(err.Error(), "is full; free some space") || !strings.Contains(err.Error(), "writing x.o") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -226,7 +226,7 @@ func (s *Store) explain(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		return fmt.Errorf("%w: the disk of the cache %s is full; free some space, for example with `leanlab cache prune`, or set LEANLAB_CACHE to a directory on another disk", err, s.dir)
+		return s.noRoom(err)
 	case errors.Is(err, unix.ENOTDIR):
 		return fmt.Errorf("%w: the cache %s cannot be there; set LEANLAB_CACHE to a directory", err, s.dir)
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
@@ -235,9 +235,20 @@ func (s *Store) explain(err error) error {
 	return err
 }
 
-// full says that the store's disk has no room left, for failures that reach us
-// as somebody else's text.
-func (s *Store) full() bool {
+func (s *Store) noRoom(err error) error {
+	return fmt.Errorf("%w\nthe disk of the cache %s is full; free some space, for example with `leanlab cache prune`, or set LEANLAB_CACHE to a directory on another disk", err, s.dir)
+}
+
+// full says that err comes of a store's disk without room, although it reached
+// us as somebody else's text. The text is strerror(3)'s; the disk may have room
+// again, since whoever failed has cleaned up.
+func (s *Store) full(err error) bool {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return false // explain knows
+	}
+	if strings.Contains(strings.ToLower(err.Error()), unix.ENOSPC.Error()) {
+		return true
+	}
 	var st unix.Statfs_t
 	if unix.Statfs(s.dir, &st) != nil {
 		return false
