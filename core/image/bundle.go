@@ -28,7 +28,7 @@ func writeBundle(ctx context.Context, spec Spec, dir string, progress func(done,
 	if strings.ContainsAny(spec.Cmdline, "\n\x00") {
 		return nil, fmt.Errorf("the kernel command line %q is more than a line", spec.Cmdline)
 	}
-	if err := copyFile(spec.Kernel, filepath.Join(dir, "kernel")); err != nil {
+	if err := writeKernel(spec, filepath.Join(dir, "kernel")); err != nil {
 		return nil, err
 	}
 	if err := writeInitrd(ctx, spec, dir, progress); err != nil {

@@ -2,11 +2,13 @@ package image
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"flag"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -214,6 +216,31 @@ func TestAKernelOfAnotherArchitectureIsRefused(t *testing.T) {
 	}
 	if err := CheckKernel(kernelFile(t, "aarch64"), "aarch64"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAnArm64ImageIsShippedInGzip(t *testing.T) {
+	t.Parallel()
+	kernel := kernelFile(t, "aarch64")
+	written := filepath.Join(t.TempDir(), "kernel")
+	if err := writeKernel(Spec{Kernel: kernel, Arch: "aarch64"}, written); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(written)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := os.ReadFile(kernel); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("it unpacks to %d bytes, want the kernel's %d (%v)", len(got), len(want), err)
 	}
 }
 

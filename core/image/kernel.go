@@ -1,6 +1,7 @@
 package image
 
 import (
+	"compress/gzip"
 	"fmt"
 	"io"
 	"os"
@@ -44,4 +45,34 @@ func CheckKernel(file, arch string) error {
 		return fmt.Errorf("kernel: there is no architecture %q; known are x86_64 and aarch64", arch)
 	}
 	return fmt.Errorf("kernel: %s is %s; for %s a %s is needed", file, found, arch, want)
+}
+
+// writeKernel copies a kernel that unpacks itself, and gzips one that does not: an
+// arm64 Image, which whoever starts it unpacks (Documentation/arch/arm64/
+// booting.rst, 3; QEMU's hw/arm/boot.c knows gzip and nothing else).
+func writeKernel(spec Spec, to string) error {
+	if spec.Arch != "aarch64" {
+		return copyFile(spec.Kernel, to)
+	}
+	in, err := os.Open(spec.Kernel)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	z, err := gzip.NewWriterLevel(out, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(z, in); err != nil {
+		return err
+	}
+	if err := z.Close(); err != nil {
+		return err
+	}
+	return out.Close()
 }

@@ -99,7 +99,7 @@ func (e *Engine) imageStep(m *stepResults, lean string) (store.Step, error) {
 		"compression": e.VM.Output.Compression + ", " + compressor,
 		"memory":      fmt.Sprint(e.VM.Proof.Memory),
 		"package":     e.packagerKey(),
-		"recipe":      "1",
+		"recipe":      "2",
 	}}, err
 }
 
