@@ -1,10 +1,11 @@
 package image
 
 import (
-	"compress/gzip"
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // magics is how a bootable kernel is known: Documentation/arch/x86/boot.rst,
