@@ -363,7 +363,7 @@ end
 			with(app("", fmt.Sprintf(demo, `IO.puts("hi")`)), "vm.hcl", vmBlock("app", `
   proof {
     expect  = ["bye"]
-    timeout = "100s"
+    timeout = "60s"
   }`)),
 			[]string{"does not work", "output missing", "bye"},
 		},
