@@ -69,7 +69,8 @@ type Boot struct {
 }
 
 // Instructions are guest instructions since the kernel's entry, counted under
-// emulation, where every run gives the same (QEMU, -icount).
+// emulation (QEMU, -icount). With a network card, as in a build's proof, runs
+// differ by some tenths of a percent; see vm.Proof.
 type Instructions struct {
 	Init  int64 `json:"init"`  // when /init is entered
 	Beam  int64 `json:"beam"`  // when BEAM is started
