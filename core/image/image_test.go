@@ -242,6 +242,25 @@ func TestAnArm64ImageIsShippedInGzip(t *testing.T) {
 	if want, err := os.ReadFile(kernel); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("it unpacks to %d bytes, want the kernel's %d (%v)", len(got), len(want), err)
 	}
+	if arch, err := KernelArch(written); arch != "aarch64" || err != nil {
+		t.Errorf("it is taken for %q, %v", arch, err)
+	}
+}
+
+func TestAKernelTellsItsArchitecture(t *testing.T) {
+	t.Parallel()
+	for _, arch := range []string{"x86_64", "aarch64"} {
+		if got, err := KernelArch(kernelFile(t, arch)); got != arch || err != nil {
+			t.Errorf("%s: got %q, %v", arch, got, err)
+		}
+	}
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, []byte("\x1f\x8b"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := KernelArch(other); err == nil || !strings.Contains(err.Error(), other) {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestFailuresLeaveNothingBehind(t *testing.T) {

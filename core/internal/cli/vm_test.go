@@ -202,6 +202,36 @@ func TestDefaultVMHoldsToItsFigures(t *testing.T) {
 	}
 }
 
+func TestTwoBenchesAgreeToTheDigit(t *testing.T) {
+	t.Parallel()
+	root := checkout(t)
+	p := &project{t: t, root: root, dir: t.TempDir()}
+	run := func(args ...string) (int, string, string) {
+		return p.leanlab(append([]string{"bench", filepath.Join(root, "build", "custom"), "--no-least", "--runs", "1", "--progress", "plain"}, args...)...)
+	}
+	code, out, log := run("--json", "first.json", "--html", "bench.html", "--markdown", "bench.md")
+	if code != exitOK {
+		t.Fatalf("leanlab bench ended with %d:\n%s", code, log)
+	}
+	t.Log("\n" + out)
+	code, out, log = run("--baseline", "first.json", "--fail-on-regress", "0%")
+	if code != exitOK || !strings.Contains(out, "Nothing changed against the baseline.") {
+		t.Errorf("the second run ended with %d and does not agree with the first:\n%s%s", code, out, log)
+	}
+	first, err := report.ReadBench(filepath.Join(p.dir, "first.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Images[0].Bytes.Download--
+	if err := report.WriteBench(filepath.Join(p.dir, "smaller.json"), first); err != nil {
+		t.Fatal(err)
+	}
+	code, _, log = run("--baseline", "smaller.json", "--fail-on-regress", "0%")
+	if code != exitFailed || !strings.Contains(log, "bytes to download") {
+		t.Errorf("a byte more than the baseline's ended with %d:\n%s", code, log)
+	}
+}
+
 func TestMakePassesItsVariablesOn(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command("make", "plan", "APP=", "VARS=link=dynamic emulator=jit", "FLAGS=--offline")

@@ -1,0 +1,153 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/somebloke1/elixir-lean-lab/core/image"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
+	"github.com/somebloke1/elixir-lean-lab/core/vm"
+)
+
+// Options is how to measure.
+type Options struct {
+	MemoryMiB int  // RAM of the machine, except in the search for the least
+	Runs      int  // boots whose wall time is taken, where that means something
+	Least     bool // search for the smallest RAM
+	UI        ui.UI
+}
+
+// leastStep is how exactly the smallest RAM is searched for, in MiB.
+const leastStep = 2
+
+// Measure measures the bundle at path: its directory, or build/<vm>.
+func Measure(ctx context.Context, path string, o Options) (*report.Measured, error) {
+	b, err := openBundle(path)
+	if err != nil {
+		return nil, err
+	}
+	m := &report.Measured{Name: b.name, Path: path, Arch: b.config.Arch}
+	if m.Bytes, err = b.bytes(); err != nil {
+		return nil, err
+	}
+	// Without a network card: its answers come when the host delivers them, and
+	// the counts would differ from run to run.
+	check := vm.Check{Config: b.config}
+	check.MemoryMiB, check.Accel, check.Count = o.MemoryMiB, "tcg", true
+
+	err = measure(o.UI, b.name+": instructions", func() error { return counted(ctx, check, m) })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	err = measure(o.UI, b.name+": wall time", func() error { return wall(ctx, check, o.Runs, m) })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if o.Least {
+		err = measure(o.UI, b.name+": smallest RAM", func() error {
+			least, err := vm.LeastMemory(ctx, check, leastStep, o.MemoryMiB, leastStep)
+			m.Memory.LeastMiB = int64(least)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+// measure shows one measurement as a step.
+func measure(out ui.UI, title string, do func() error) error {
+	step := out.Start("bench", title)
+	if err := do(); err != nil {
+		step.Fail(err)
+		return err
+	}
+	step.Done("")
+	return nil
+}
+
+// counted boots once and takes what is the same in every run.
+func counted(ctx context.Context, check vm.Check, m *report.Measured) error {
+	proof, err := vm.Prove(ctx, check)
+	if err != nil {
+		return err
+	}
+	m.Instructions = report.Instructions{Init: proof.Instructions.Init, Beam: proof.Instructions.BEAM, Ready: proof.Instructions.Ready}
+	m.Memory = report.MeasuredMemory{GivenMiB: int64(proof.MemoryMiB), TotalKiB: proof.MemTotalKiB,
+		IdleKiB: proof.MemTotalKiB - proof.MemAvailableKiB}
+	return nil
+}
+
+// wall boots with hardware virtualisation; emulated seconds are the host's own.
+func wall(ctx context.Context, check vm.Check, runs int, m *report.Measured) error {
+	accel, why := vm.Accelerator(ctx, check.Arch)
+	if accel == "tcg" {
+		m.NoWall = why
+		return nil
+	}
+	check.Accel, check.Count = accel, false
+	var took []time.Duration
+	for range runs {
+		proof, err := vm.Prove(ctx, check)
+		if err != nil {
+			return err
+		}
+		took = append(took, proof.WallReady)
+	}
+	slices.Sort(took)
+	m.Wall = &report.Wall{Accelerator: accel, Runs: runs,
+		MedianMS: milliseconds(took[len(took)/2]), LeastMS: milliseconds(took[0]), MostMS: milliseconds(took[len(took)-1])}
+	return nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
+
+// bundle is an image that can be booted.
+type bundle struct {
+	name   string
+	config vm.Config
+}
+
+// openBundle finds the bundle at path or below it.
+func openBundle(path string) (*bundle, error) {
+	dir := path
+	if _, err := os.Stat(filepath.Join(path, "bundle")); err == nil {
+		dir = filepath.Join(path, "bundle")
+	}
+	cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: not a bundle: it has no file cmdline; give the directory of a bundle, such as build/<vm>", path)
+	} else if err != nil {
+		return nil, err
+	}
+	name := filepath.Base(dir)
+	if name == "bundle" {
+		name = filepath.Base(filepath.Dir(dir))
+	}
+	b := &bundle{name: name, config: vm.Config{
+		Kernel: filepath.Join(dir, "kernel"), Initrd: filepath.Join(dir, "initrd"), Cmdline: strings.TrimSpace(string(cmdline))}}
+	b.config.Arch, err = image.KernelArch(b.config.Kernel)
+	return b, err
+}
+
+// bytes weighs what a user transfers.
+func (b *bundle) bytes() (report.Bytes, error) {
+	kernel, err := os.Stat(b.config.Kernel)
+	if err != nil {
+		return report.Bytes{}, err
+	}
+	root, err := os.Stat(b.config.Initrd)
+	if err != nil {
+		return report.Bytes{}, err
+	}
+	return report.Bytes{Download: kernel.Size() + root.Size(), Kernel: kernel.Size(), Root: root.Size()}, nil
+}

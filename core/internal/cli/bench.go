@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/somebloke1/elixir-lean-lab/core/internal/bench"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/engine"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/store"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
+)
+
+// benchFlags are leanlab bench's own.
+type benchFlags struct {
+	memory, runs           int
+	noLeast                bool
+	json, markdown, charts string
+	baseline, limit        string
+	progress               string
+}
+
+func (a *App) benchCommand() *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use:   "bench IMAGE...",
+		Short: "Measure images: bytes, instructions until ready, memory, wall time where that means something",
+		Long: `Measure images: bytes, instructions until ready, memory, and wall time where
+hardware virtualisation works. An image is the directory of a bundle, or build/<vm>.`,
+		Args: usageArgs(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.bench(cmd.Context(), f, args) },
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&f.memory, "memory", 128, "RAM in MiB; the smallest is searched for below that")
+	flags.IntVar(&f.runs, "runs", 5, "how many boots the wall time is taken of")
+	flags.BoolVar(&f.noLeast, "no-least", false, "do not search for the smallest RAM, which takes several boots")
+	flags.StringVar(&f.json, "json", "", "write the result to a file, as a later run's --baseline")
+	flags.StringVar(&f.markdown, "markdown", "", "write the table to a file, in Markdown")
+	flags.StringVar(&f.charts, "html", "", "write a page with charts to a file")
+	flags.StringVar(&f.baseline, "baseline", "", "compare with the result of an earlier run (--json)")
+	flags.StringVar(&f.limit, "fail-on-regress", "", "with --baseline: fail when a figure grew by more than this, such as 3%")
+	flags.StringVar(&f.progress, "progress", "auto", "how to show progress: auto, tty, plain or json")
+	return cmd
+}
+
+func (a *App) bench(ctx context.Context, f benchFlags, images []string) error {
+	limit, baseline, err := f.comparison(a)
+	if err != nil {
+		return err
+	}
+	result, err := a.measure(ctx, f, images)
+	if err != nil {
+		return err
+	}
+	if err := report.BenchTable(a.Stdout, result); err != nil {
+		return err
+	}
+	if f.json != "" {
+		if err := report.WriteBench(a.path(f.json), result); err != nil {
+			return err
+		}
+	}
+	for _, page := range []struct {
+		path  string
+		write func(io.Writer, *report.Bench) error
+	}{{f.markdown, report.BenchMarkdown}, {f.charts, report.BenchHTML}} {
+		if page.path == "" {
+			continue
+		}
+		if err := writePage(a.path(page.path), result, page.write); err != nil {
+			return err
+		}
+	}
+	if baseline == nil {
+		return nil
+	}
+	return a.compare(baseline, result, limit)
+}
+
+// comparison reads what to compare with before anything is measured. limit is in
+// percent; negative: none.
+func (f benchFlags) comparison(a *App) (limit float64, baseline *report.Bench, err error) {
+	if f.memory < 8 || f.runs < 1 {
+		return 0, nil, usageError{fmt.Errorf("leanlab bench: --memory %d --runs %d: want at least 8 MiB and one run", f.memory, f.runs)}
+	}
+	limit = -1
+	if f.limit != "" {
+		limit, err = strconv.ParseFloat(strings.TrimSuffix(f.limit, "%"), 64)
+		if err != nil || !(limit >= 0) {
+			return 0, nil, usageError{fmt.Errorf("leanlab bench: --fail-on-regress %q: want a percentage, such as 3%%", f.limit)}
+		}
+		if f.baseline == "" {
+			return 0, nil, usageError{errors.New("leanlab bench: --fail-on-regress compares with --baseline FILE, which is not given")}
+		}
+	}
+	if f.baseline != "" {
+		baseline, err = report.ReadBench(a.path(f.baseline))
+	}
+	return limit, baseline, err
+}
+
+func (a *App) measure(ctx context.Context, f benchFlags, images []string) (*report.Bench, error) {
+	cache, err := store.DefaultDir(a.getenv)
+	if err != nil {
+		return nil, err
+	}
+	out, err := ui.New(f.progress, a.Stderr, a.getenv, filepath.Join(cache, "logs", "bench.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	result := &report.Bench{Schema: report.BenchSchema}
+	var arches []string
+	for _, image := range images {
+		m, err := bench.Measure(ctx, a.path(image), bench.Options{MemoryMiB: f.memory, Runs: f.runs, Least: !f.noLeast, UI: out})
+		if err != nil {
+			return nil, err
+		}
+		m.Path = image
+		result.Images = append(result.Images, *m)
+		if !slices.Contains(arches, m.Arch) {
+			arches = append(arches, m.Arch)
+		}
+	}
+	result.Host, err = bench.Host(ctx, engine.Version, arches)
+	return result, err
+}
+
+// compare prints what changed, and fails when a figure grew by more than limit.
+func (a *App) compare(baseline, now *report.Bench, limit float64) error {
+	changes := report.BenchChanges(baseline, now)
+	if len(changes) == 0 {
+		fmt.Fprintln(a.Stdout, "\nNothing changed against the baseline.")
+		return nil
+	}
+	fmt.Fprintln(a.Stdout, "\nAgainst the baseline:")
+	var worse []string
+	for _, c := range changes {
+		line := fmt.Sprintf("%s, %s: %d → %d (%+.2f %%)", c.Image, c.Figure, c.Before, c.Now, c.Percent())
+		fmt.Fprintln(a.Stdout, "  "+line)
+		if limit >= 0 && c.Percent() > limit {
+			worse = append(worse, line)
+		}
+	}
+	if len(worse) > 0 {
+		return fmt.Errorf("grew by more than %g %%:\n  %s", limit, strings.Join(worse, "\n  "))
+	}
+	return nil
+}
+
+// path is relative to the directory that the command runs in.
+func (a *App) path(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(a.Dir, path)
+}
+
+func writePage(path string, b *report.Bench, write func(io.Writer, *report.Bench) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := write(f, b); err != nil {
+		return err
+	}
+	return f.Close()
+}

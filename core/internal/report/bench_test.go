@@ -1,0 +1,107 @@
+package report
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func benchSample() *Bench {
+	return &Bench{
+		Schema: BenchSchema,
+		Host:   BenchHost{CPU: "Model 1", CPUs: 2, System: "Linux 6.12 x86_64", Leanlab: "0.1.0", QEMU: map[string]string{"x86_64": "QEMU emulator version 7.2"}},
+		Images: []Measured{
+			{Name: "interpreter", Path: "build/a", Arch: "x86_64", Bytes: Bytes{Download: 6_790_000, Kernel: 1_830_000, Root: 4_960_000},
+				Instructions: Instructions{Init: 464_000_000, Beam: 464_400_000, Ready: 950_702_265},
+				Memory:       MeasuredMemory{GivenMiB: 128, TotalKiB: 119444, IdleKiB: 46260, LeastMiB: 52},
+				Wall:         &Wall{Accelerator: "kvm", Runs: 5, MedianMS: 412.5, LeastMS: 401, MostMS: 460.25}},
+			{Name: "jit | <b>", Path: "build/b", Arch: "x86_64", Bytes: Bytes{Download: 7_080_000, Kernel: 1_830_000, Root: 5_250_000},
+				Instructions: Instructions{Init: 480_000_000, Beam: 480_400_000, Ready: 1_450_000_000},
+				Memory:       MeasuredMemory{GivenMiB: 128, TotalKiB: 119444, IdleKiB: 54260},
+				NoWall:       "no KVM: permission denied."},
+		},
+	}
+}
+
+func TestBenchTablesAreAsOnFile(t *testing.T) {
+	t.Parallel()
+	for file, write := range map[string]func(io.Writer, *Bench) error{
+		"bench.txt": BenchTable, "bench.md": BenchMarkdown, "bench.html": BenchHTML,
+	} {
+		var got bytes.Buffer
+		if err := write(&got, benchSample()); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join("testdata", file)
+		if *update {
+			if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil || got.String() != string(want) {
+			t.Errorf("%s differs (%v); go test -update writes it:\n%s", path, err, got.String())
+		}
+	}
+}
+
+func TestABenchPageShowsNamesAsText(t *testing.T) {
+	t.Parallel()
+	var got bytes.Buffer
+	if err := BenchHTML(&got, benchSample()); err != nil {
+		t.Fatal(err)
+	}
+	if text := got.String(); strings.Contains(text, "<b>") || !strings.Contains(text, "jit | &lt;b&gt;") {
+		t.Error("the name of an image is not escaped")
+	}
+}
+
+func TestABenchIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "bench.json")
+	if err := WriteBench(path, benchSample()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadBench(path)
+	if err != nil || !reflect.DeepEqual(got, benchSample()) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestAnotherFileIsNoBench(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"{":               "not a result of leanlab bench",
+		`{"schema": 99}`:  "schema 99",
+		`{"images": "x"}`: "not a result of leanlab bench",
+	} {
+		path := filepath.Join(t.TempDir(), "bench.json")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadBench(path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestChangesAreThoseOfImagesThatBothHave(t *testing.T) {
+	t.Parallel()
+	before, now := benchSample(), benchSample()
+	now.Images[0].Bytes.Download = 7_129_500
+	now.Images[0].Memory.LeastMiB = 0 // not searched for this time
+	now.Images[1].Name = "another"
+	now.Images[1].Bytes.Download = 1
+	got := BenchChanges(before, now)
+	want := []BenchChange{{"interpreter", "bytes to download", 6_790_000, 7_129_500}}
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("got %+v, want %+v", got, want)
+	}
+	if p := got[0].Percent(); p < 4.99 || p > 5.01 {
+		t.Errorf("it grew by %g %%, want 5", p)
+	}
+}
