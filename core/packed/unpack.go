@@ -70,6 +70,9 @@ func Unpack(ctx context.Context, r *io.SectionReader, w io.Writer) (s Stream, er
 		"gzip": unpackGzip, "xz": unpackXZ, "zstd": unpackZstd, "lz4": unpackLZ4,
 	}[s.Compression]
 	s.Blocks, s.Packed, err = unpack(ctx, r, w)
+	if err == nil && s.Packed > r.Size() { // a checksum that a decoder did not ask for
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", s.Compression, err)
 	}

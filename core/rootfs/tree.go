@@ -3,6 +3,7 @@ package rootfs
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"math"
@@ -156,6 +157,27 @@ func (t *Tree) HostFile(name string, mode fs.FileMode, hostPath string) error {
 		return err
 	}
 	return t.add(&Entry{Path: name, Type: Regular, Mode: mode, content: c})
+}
+
+// Add puts an entry of any type in the tree, whose Path need not be clean, and
+// sets its Path to where it came to stand: missing parents are made, 0755
+// root:root, and links above it followed inside the tree. An existing entry is
+// replaced, but a directory only by a directory. Contents are a regular file's,
+// nil for all else; they are read when the file is, and not closed.
+func (t *Tree) Add(e *Entry, contents *io.SectionReader) error {
+	e.content = nil
+	if e.Type == Regular {
+		if contents == nil {
+			return fmt.Errorf("%s: a file needs contents", e.Path)
+		}
+		e.content = &content{reader: contents, size: contents.Size()}
+	}
+	return t.add(e)
+}
+
+// HardLink adds name as one more name of the file, link or device target.
+func (t *Tree) HardLink(name, target string) error {
+	return t.addHardLink(&Entry{Path: name}, target)
 }
 
 // Symlink adds a symbolic link.
