@@ -3,6 +3,7 @@ package inspect
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,11 +156,15 @@ func fuzzOpen(f *testing.F, seeds ...[]byte) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		img, err := Open(t.Context(), writeFile(t, "x", data), Limits{Files: 1000, Unpacked: 4 << 20})
+		o := &opener{ctx: t.Context(), limits: Limits{Files: 1000, Unpacked: 4 << 20}}
+		defer o.closeAll()
+		img, err := o.openImage(source{
+			SectionReader: io.NewSectionReader(bytes.NewReader(data), 0, int64(len(data))),
+			on:            func(offset int64) int64 { return offset },
+		})
 		if err != nil {
 			return
 		}
-		defer img.Close()
 		checkSum(t, img)
 		// Contents are read when they are asked for; an error is fine there too.
 		_ = img.Tree.WriteTar(&discard{16 << 20})

@@ -4,8 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"path"
+	"slices"
 	"strings"
+
+	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
 
 var errNoKernel = errors.New("is no Linux kernel that is known: x86's bzImage, arm64's Image")
@@ -35,6 +40,56 @@ func kernelOf(s source) (*Kernel, error) {
 		return nil, errNoKernel
 	}
 	return k, nil
+}
+
+// findKernel looks for the kernel in the root itself: what /vmlinuz or
+// /boot/vmlinuz lead to, or else the last by name of the kernels in /boot. What
+// it takes is not in Stored then, but the Kernel's.
+func findKernel(img *Image) error {
+	var candidates []string
+	for _, name := range []string{"/vmlinuz", "/boot/vmlinuz"} {
+		if e, err := img.Tree.Resolve(name); err == nil {
+			candidates = append(candidates, e.Path)
+		}
+	}
+	var others []string
+	err := img.Tree.Walk(func(e *rootfs.Entry) error {
+		if path.Dir(e.Path) == "/boot" {
+			others = append(others, e.Path)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.Reverse(others)
+	for _, name := range append(candidates, others...) {
+		e, _ := img.Tree.Get(name)
+		if e.Type != rootfs.Regular || e.Size() < 0x210 {
+			continue
+		}
+		k, err := kernelIn(e)
+		if errors.Is(err, errNoKernel) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		k.Path, k.Bytes = name, img.Stored[name]
+		delete(img.Stored, name)
+		img.Kernel = k
+		return nil
+	}
+	return nil
+}
+
+func kernelIn(e *rootfs.Entry) (*Kernel, error) {
+	r, err := e.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return kernelOf(source{SectionReader: r.SectionReader, on: func(int64) int64 { return 0 }})
 }
 
 // firstWord returns the word at offset, which ends at a space or NUL.

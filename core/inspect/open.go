@@ -14,7 +14,8 @@ import (
 )
 
 // supported is what Open's errors name.
-const supported = "a bundle, a build directory that has one, an initrd (cpio), a Linux kernel"
+const supported = "a bundle, a build directory that has one, an initrd (cpio), a Linux kernel, " +
+	"tar, docker save and OCI archives, an OCI layout"
 
 // Open reads the image at path, which is known by its content and never by its
 // name. The error of anything else names path, what was found there and what is
@@ -130,6 +131,13 @@ func (o *opener) openDir(dir string) (*Image, error) {
 			return o.openBundle(d)
 		}
 	}
+	if isLayout(dir) {
+		img, err := o.openLayout(dir)
+		if err != nil {
+			return nil, err
+		}
+		return img, findKernel(img)
+	}
 	return nil, fmt.Errorf("is a directory with neither kernel and initrd nor bundle/ in it; supported: %s", supported)
 }
 
@@ -189,7 +197,11 @@ func (o *opener) openImage(s source) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.image(s.Size())
+	img, err := r.image(s.Size())
+	if err != nil {
+		return nil, err
+	}
+	return img, findKernel(img)
 }
 
 // root reads the root file system that s holds, whatever its format.
@@ -200,7 +212,16 @@ func (o *opener) root(s source) (*root, error) {
 		return nil, err
 	}
 	head = head[:n]
-	if isCPIO(head) || packed.Detect(head) != "" {
+	unpacked := head
+	if packed.Detect(head) != "" {
+		if unpacked, err = o.unpackedHead(s); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case isTar(unpacked):
+		return o.tar(s)
+	case isCPIO(head) || packed.Detect(head) != "":
 		return o.initrd(s)
 	}
 	return nil, fmt.Errorf("is no image that is known (it begins with %.16q); supported: %s", head, supported)

@@ -210,6 +210,19 @@ func (t *Tree) Remove(name string) error {
 	return nil
 }
 
+// RemoveFunc removes every entry but the root that del says, and all below it.
+// del is not asked about what is below a removed directory.
+func (t *Tree) RemoveFunc(del func(*Entry) bool) {
+	removed := map[string]bool{} // directories
+	t.Walk(func(e *Entry) error {
+		if e.Path != "/" && (removed[path.Dir(e.Path)] || del(e)) {
+			removed[e.Path] = e.Type == Directory
+			delete(t.entries, e.Path)
+		}
+		return nil
+	})
+}
+
 // Walk calls fn for every entry in byte order of their paths, so that a
 // directory comes before what is in it. What fn removes is not visited, what
 // it adds may not be. It ends at fn's first error and returns that.

@@ -402,3 +402,24 @@ func TestAnEntryOfAReaderIsReadWhenItIsNeeded(t *testing.T) {
 	must(t, tree.Add(&Entry{Path: "/cut", Type: Regular}, io.NewSectionReader(strings.NewReader("short"), 0, 9)))
 	wantError(t, tree.WriteTar(io.Discard), "EOF")
 }
+
+func TestRemoveFuncTakesWhatIsBelow(t *testing.T) {
+	t.Parallel()
+	tree := New()
+	for _, name := range []string{"/a/b/c", "/a.b", "/d", "/e/f"} {
+		must(t, tree.File(name, 0o644, nil))
+	}
+	var asked []string
+	tree.RemoveFunc(func(e *Entry) bool {
+		asked = append(asked, e.Path)
+		return e.Path == "/a" || e.Path == "/e/f" || e.Path == "/"
+	})
+	if got := strings.Join(asked, " "); got != "/a /a.b /d /e /e/f" {
+		t.Errorf("asked about %s", got)
+	}
+	var left []string
+	must(t, tree.Walk(func(e *Entry) error { left = append(left, e.Path); return nil }))
+	if got := strings.Join(left, " "); got != "/ /a.b /d /e" {
+		t.Errorf("left are %s", got)
+	}
+}
