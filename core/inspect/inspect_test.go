@@ -44,8 +44,8 @@ func need(t testing.TB, programs ...string) {
 	}
 }
 
-// run runs a program in dir and returns its output.
-func run(t testing.TB, dir string, command ...string) []byte {
+// output runs a program in dir and returns its output.
+func output(t testing.TB, dir string, command ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = dir

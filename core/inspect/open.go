@@ -15,7 +15,7 @@ import (
 
 // supported is what Open's errors name.
 const supported = "a bundle, a build directory that has one, an initrd (cpio), a Linux kernel, " +
-	"tar, docker save and OCI archives, an OCI layout"
+	"tar, docker save and OCI archives, an OCI layout, ext4 (ext2, ext3), squashfs, erofs"
 
 // Open reads the image at path, which is known by its content and never by its
 // name. The error of anything else names path, what was found there and what is
@@ -223,6 +223,11 @@ func (o *opener) root(s source) (*root, error) {
 		return o.tar(s)
 	case isCPIO(head) || packed.Detect(head) != "":
 		return o.initrd(s)
+	}
+	if f, ok := filesystemOf(s); ok && f.read != nil {
+		return f.read(o, s)
+	} else if ok {
+		return nil, fmt.Errorf("%s is recognised but cannot be read; supported: %s", f.name, supported)
 	}
 	return nil, fmt.Errorf("is no image that is known (it begins with %.16q); supported: %s", head, supported)
 }

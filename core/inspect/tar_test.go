@@ -76,7 +76,7 @@ func TestGNUTarsArchivesAreRead(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(dir, long), 0o755))
 	must(t, os.WriteFile(filepath.Join(dir, long, "file"), []byte("contents"), 0o644))
 	for _, format := range []string{"gnu", "pax", "ustar"} {
-		img := open(t, writeFile(t, "x", run(t, dir, "tar", "--format="+format, "-c", ".")))
+		img := open(t, writeFile(t, "x", output(t, dir, "tar", "--format="+format, "-c", ".")))
 		if got := string(contents(t, img.Tree, "/"+long+"file")); got != "contents" {
 			t.Errorf("%s: it holds %q", format, got)
 		}
