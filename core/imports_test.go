@@ -17,7 +17,7 @@ const module = "github.com/somebloke1/elixir-lean-lab/"
 // public are the packages that plugins may import too.
 var public = []string{
 	"core/builder", "core/builder/proctree", "core/source", "core/kernel", "core/otp", "core/guest", "core/beam", "core/rootfs",
-	"core/lean", "core/image", "core/vm",
+	"core/lean", "core/packed", "core/image", "core/inspect", "core/vm",
 }
 
 // mayImport is the table of docs/architecture.md: a package, and what of ours
@@ -35,7 +35,9 @@ var mayImport = map[string][]string{
 	"core/beam":                {},
 	"core/rootfs":              {"core/builder"},
 	"core/lean":                {"core/beam", "core/rootfs"},
-	"core/image":               {"core/rootfs"},
+	"core/packed":              {},
+	"core/image":               {"core/packed", "core/rootfs"},
+	"core/inspect":             {"core/packed", "core/rootfs"},
 	"core/vm":                  {},
 	"core/internal/store":      {},
 	"core/internal/report":     {},

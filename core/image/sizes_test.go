@@ -74,21 +74,3 @@ func TestADamagedInitrdIsAnError(t *testing.T) {
 		wantError(t, err, initrd)
 	}
 }
-
-func FuzzXZBlocks(f *testing.F) {
-	f.Add([]byte("\xfd7zXZ\x00\x00\x01\x69\x22\xde\x36\x02\x00\x21\x01\x00\x00\x00\x00\x37\x27\x97\xd6\x01\x00\x03abcd\x00"))
-	f.Add([]byte("\xfd7zXZ\x00\x00\x01\x69\x22\xde\x36\x00\x00\x00\x00\xe0\x00\x05\x00\x02\x5dxyz\x00"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		blocks, err := xzBlocks(t.Context(), bytes.NewReader(data))
-		var packed int64
-		for _, b := range blocks {
-			packed += b.packed
-			if b.raw <= 0 || b.packed <= 0 {
-				t.Errorf("block %+v", b)
-			}
-		}
-		if err == nil && packed > int64(len(data)) {
-			t.Errorf("blocks of %d bytes in %d", packed, len(data))
-		}
-	})
-}

@@ -8,17 +8,17 @@ import (
 	"os"
 )
 
-// content is where a regular file's bytes are: in memory, or size bytes from
-// offset of a file on the host. Hard links share one.
+// content is where a regular file's bytes are: size bytes from offset of a file
+// on the host, or of what a reader reads. Hard links share one.
 type content struct {
-	data   []byte
-	host   string // "" for data
+	host   string      // "" for reader
+	reader io.ReaderAt // nil for host
 	offset int64
 	size   int64
 }
 
 func bytesContent(data []byte) *content {
-	return &content{data: data, size: int64(len(data))}
+	return &content{reader: bytes.NewReader(data), size: int64(len(data))}
 }
 
 func hostContent(file string) (*content, error) {
@@ -60,8 +60,8 @@ func (e *Entry) Open() (*Contents, error) {
 	if c == nil {
 		return nil, fmt.Errorf("%s: a %v has no contents", e.Path, e.Type)
 	}
-	if c.host == "" {
-		return &Contents{SectionReader: io.NewSectionReader(bytes.NewReader(c.data), 0, c.size)}, nil
+	if c.reader != nil {
+		return &Contents{SectionReader: io.NewSectionReader(c.reader, c.offset, c.size)}, nil
 	}
 	f, err := os.Open(c.host)
 	if err != nil {
@@ -79,7 +79,7 @@ func (e *Entry) copyTo(w io.Writer) error {
 	}
 	defer r.Close()
 	_, err = io.CopyN(w, r, e.Size())
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) && e.content.host != "" {
 		return fmt.Errorf("%s: %s became shorter after it was added: build again", e.Path, e.content.host)
 	}
 	return err

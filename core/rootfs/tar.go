@@ -62,16 +62,22 @@ func (t *Tree) addTar(r io.ReadSeeker, size int64, file, at string) error {
 		if h.Typeflag == tar.TypeReg && h.Size > size-offset {
 			return fmt.Errorf("%s: its %d bytes end beyond the archive, which is cut short", h.Name, h.Size)
 		}
-		if err := t.addHeader(h, c, at); err != nil {
+		if _, err := t.addHeader(h, c, at); err != nil {
 			return err
 		}
 	}
 }
 
-func (t *Tree) addHeader(h *tar.Header, c *content, at string) error {
+// AddTarEntry adds one entry of an archive as AddTar does, and returns it: nil
+// for a header that describes no file. Contents are what follows the header.
+func (t *Tree) AddTarEntry(h *tar.Header, contents *io.SectionReader) (*Entry, error) {
+	return t.addHeader(h, &content{reader: contents, size: contents.Size()}, "/")
+}
+
+func (t *Tree) addHeader(h *tar.Header, c *content, at string) (*Entry, error) {
 	for key := range h.PAXRecords {
 		if strings.HasPrefix(key, "GNU.sparse.") {
-			return fmt.Errorf("%s: is stored sparse, which is not supported: pack it without --sparse", h.Name)
+			return nil, fmt.Errorf("%s: is stored sparse, which is not supported: pack it without --sparse", h.Name)
 		}
 	}
 	e := &Entry{
@@ -95,17 +101,17 @@ func (t *Tree) addHeader(h *tar.Header, c *content, at string) error {
 			e.Type = BlockDevice
 		}
 		if err := checkDevice(h.Devmajor, h.Devminor); err != nil {
-			return fmt.Errorf("%s: %w", h.Name, err)
+			return nil, fmt.Errorf("%s: %w", h.Name, err)
 		}
 		e.Major, e.Minor = uint32(h.Devmajor), uint32(h.Devminor)
 	case tar.TypeLink:
-		return t.addHardLink(e, strings.TrimSuffix(at, "/")+"/"+h.Linkname)
+		return e, t.addHardLink(e, strings.TrimSuffix(at, "/")+"/"+h.Linkname)
 	case tar.TypeXGlobalHeader: // git archive's: a comment, for no file
-		return nil
+		return nil, nil
 	default:
-		return fmt.Errorf("%s: entries of type %q are not supported", h.Name, h.Typeflag)
+		return nil, fmt.Errorf("%s: entries of type %q are not supported", h.Name, h.Typeflag)
 	}
-	return t.add(e)
+	return e, t.add(e)
 }
 
 // addHardLink makes e a link to target, an earlier entry: a link is that entry
@@ -121,9 +127,10 @@ func (t *Tree) addHardLink(e *Entry, target string) error {
 	if to.Type == Directory {
 		return fmt.Errorf("%s: is a hard link to %s, a directory", e.Path, target)
 	}
-	link := *to
-	link.Path = e.Path
-	return t.add(&link)
+	name := e.Path
+	*e = *to
+	e.Path = name
+	return t.add(e)
 }
 
 // checkDevice holds device numbers to Linux' 12 and 20 bits

@@ -3,6 +3,7 @@ package rootfs
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"math"
@@ -158,6 +159,27 @@ func (t *Tree) HostFile(name string, mode fs.FileMode, hostPath string) error {
 	return t.add(&Entry{Path: name, Type: Regular, Mode: mode, content: c})
 }
 
+// Add puts an entry of any type in the tree, whose Path need not be clean, and
+// sets its Path to where it came to stand: missing parents are made, 0755
+// root:root, and links above it followed inside the tree. An existing entry is
+// replaced, but a directory only by a directory. Contents are a regular file's,
+// nil for all else; they are read when the file is, and not closed.
+func (t *Tree) Add(e *Entry, contents *io.SectionReader) error {
+	e.content = nil
+	if e.Type == Regular {
+		if contents == nil {
+			return fmt.Errorf("%s: a file needs contents", e.Path)
+		}
+		e.content = &content{reader: contents, size: contents.Size()}
+	}
+	return t.add(e)
+}
+
+// HardLink adds name as one more name of the file, link or device target.
+func (t *Tree) HardLink(name, target string) error {
+	return t.addHardLink(&Entry{Path: name}, target)
+}
+
 // Symlink adds a symbolic link.
 func (t *Tree) Symlink(name, target string) error {
 	return t.add(&Entry{Path: name, Type: Symlink, Link: target})
@@ -186,6 +208,19 @@ func (t *Tree) Remove(name string) error {
 		return p == e.Path || strings.HasPrefix(p, below)
 	})
 	return nil
+}
+
+// RemoveFunc removes every entry but the root that del says, and all below it.
+// del is not asked about what is below a removed directory.
+func (t *Tree) RemoveFunc(del func(*Entry) bool) {
+	removed := map[string]bool{} // directories
+	t.Walk(func(e *Entry) error {
+		if e.Path != "/" && (removed[path.Dir(e.Path)] || del(e)) {
+			removed[e.Path] = e.Type == Directory
+			delete(t.entries, e.Path)
+		}
+		return nil
+	})
 }
 
 // Walk calls fn for every entry in byte order of their paths, so that a

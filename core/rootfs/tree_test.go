@@ -377,3 +377,49 @@ func TestAFileNamedAsTheTrailerIsRefused(t *testing.T) {
 	must(t, tree.File("/TRAILER!!!", 0o644, nil))
 	wantError(t, tree.WriteCPIO(io.Discard), "TRAILER!!!")
 }
+
+func TestAnEntryOfAReaderIsReadWhenItIsNeeded(t *testing.T) {
+	t.Parallel()
+	tree := New()
+	must(t, tree.Symlink("/lib", "usr/lib"))
+	must(t, tree.Dir("/usr/lib", 0o755))
+	e := &Entry{Path: "/lib//x", Type: Regular, Mode: 0o4755, UID: 5}
+	must(t, tree.Add(e, io.NewSectionReader(strings.NewReader("before contents after"), 7, 8)))
+	if e.Path != "/usr/lib/x" || e.Size() != 8 {
+		t.Errorf("it stands at %s with %d bytes", e.Path, e.Size())
+	}
+	must(t, tree.HardLink("/y", "/lib/x"))
+	for _, name := range []string{"/lib/x", "/y"} {
+		if got := contents(t, tree, name); got != "contents" {
+			t.Errorf("%s holds %q", name, got)
+		}
+	}
+	if y, _ := tree.Get("/y"); y.inode() != e.inode() {
+		t.Errorf("%+v is no link to %+v", y, e)
+	}
+	wantError(t, tree.Add(&Entry{Path: "/z", Type: Regular}, nil), "/z", "needs contents")
+	wantError(t, tree.HardLink("/z", "/usr"), "a directory")
+	must(t, tree.Add(&Entry{Path: "/cut", Type: Regular}, io.NewSectionReader(strings.NewReader("short"), 0, 9)))
+	wantError(t, tree.WriteTar(io.Discard), "EOF")
+}
+
+func TestRemoveFuncTakesWhatIsBelow(t *testing.T) {
+	t.Parallel()
+	tree := New()
+	for _, name := range []string{"/a/b/c", "/a.b", "/d", "/e/f"} {
+		must(t, tree.File(name, 0o644, nil))
+	}
+	var asked []string
+	tree.RemoveFunc(func(e *Entry) bool {
+		asked = append(asked, e.Path)
+		return e.Path == "/a" || e.Path == "/e/f" || e.Path == "/"
+	})
+	if got := strings.Join(asked, " "); got != "/a /a.b /d /e /e/f" {
+		t.Errorf("asked about %s", got)
+	}
+	var left []string
+	must(t, tree.Walk(func(e *Entry) error { left = append(left, e.Path); return nil }))
+	if got := strings.Join(left, " "); got != "/ /a.b /d /e" {
+		t.Errorf("left are %s", got)
+	}
+}

@@ -1,0 +1,233 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/somebloke1/elixir-lean-lab/core/packed"
+	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
+)
+
+// supported is what Open's errors name.
+const supported = "a bundle, a build directory that has one, an initrd (cpio), a Linux kernel, " +
+	"tar, docker save and OCI archives, an OCI layout, ext4 (ext2, ext3), squashfs, erofs"
+
+// Open reads the image at path, which is known by its content and never by its
+// name. The error of anything else names path, what was found there and what is
+// supported. Close ends it.
+//
+// Stored is measured where a format has blocks of its own. Of a compressed
+// stream each block is shared among the files whose bytes it holds, by how many
+// these are; a block is what packed.Unpack can tell. A file with several names
+// has its bytes at one of them. Sockets are left out of the tree.
+//
+// A compressed archive is unpacked to a temporary file in os.TempDir that has no
+// name and goes with the process.
+func Open(ctx context.Context, path string, limits Limits) (*Image, error) {
+	o := &opener{ctx: ctx, limits: limits}
+	img, err := o.open(path)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), o.closeAll())
+	}
+	img.Path, img.close = path, o.close
+	return img, nil
+}
+
+// Close ends reading of contents.
+func (i *Image) Close() error {
+	return (&opener{close: i.close}).closeAll()
+}
+
+// opener is what reading one image has in common.
+type opener struct {
+	ctx      context.Context
+	limits   Limits
+	files    int
+	unpacked int64
+	temp     *os.File // of all that was unpacked; nil before
+	tempEnd  int64
+	close    []func() error
+}
+
+func (o *opener) closeAll() error {
+	var err error
+	for _, c := range slices.Backward(o.close) {
+		err = errors.Join(err, c())
+	}
+	o.close = nil
+	return err
+}
+
+// entry is called for each entry of a tree.
+func (o *opener) entry() error {
+	if o.files++; o.files > o.limits.Files {
+		return fmt.Errorf("holds more than %d files", o.limits.Files)
+	}
+	return o.ctx.Err()
+}
+
+// contents is called for n bytes of contents.
+func (o *opener) contents(n int64) error {
+	if n < 0 || n > o.limits.Unpacked-o.unpacked {
+		return fmt.Errorf("holds more than %d bytes of contents", o.limits.Unpacked)
+	}
+	o.unpacked += n
+	return nil
+}
+
+func (o *opener) open(path string) (*Image, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, reason(err)
+	}
+	if info.IsDir() {
+		return o.openDir(path)
+	}
+	s, err := o.openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return o.openImage(s)
+}
+
+// reason is err without the path, which Open says.
+func reason(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// openFile opens a regular file: reading anything else may never end.
+func (o *opener) openFile(path string) (source, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return source{}, reason(err)
+	}
+	if !info.Mode().IsRegular() {
+		return source{}, fmt.Errorf("is neither a file nor a directory (%v); supported: %s", info.Mode().Type(), supported)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return source{}, reason(err)
+	}
+	o.close = append(o.close, f.Close)
+	return source{
+		SectionReader: io.NewSectionReader(f, 0, info.Size()),
+		on:            func(offset int64) int64 { return offset },
+	}, nil
+}
+
+// openDir opens a bundle, or what is around one.
+func (o *opener) openDir(dir string) (*Image, error) {
+	for _, d := range []string{dir, filepath.Join(dir, "bundle")} {
+		if exists(d, "kernel") && exists(d, "initrd") {
+			return o.openBundle(d)
+		}
+	}
+	if isLayout(dir) {
+		img, err := o.openLayout(dir)
+		if err != nil {
+			return nil, err
+		}
+		return img, findKernel(img)
+	}
+	return nil, fmt.Errorf("is a directory with neither kernel and initrd nor bundle/ in it; supported: %s", supported)
+}
+
+func exists(dir, name string) bool {
+	_, err := os.Stat(filepath.Join(dir, name))
+	return err == nil
+}
+
+func (o *opener) openBundle(dir string) (*Image, error) {
+	initrd, err := o.openFile(filepath.Join(dir, "initrd"))
+	if err != nil {
+		return nil, fmt.Errorf("initrd: %w", err)
+	}
+	r, err := o.initrd(initrd)
+	if err != nil {
+		return nil, fmt.Errorf("initrd: %w", err)
+	}
+	file, err := o.openFile(filepath.Join(dir, "kernel"))
+	if err != nil {
+		return nil, fmt.Errorf("kernel: %w", err)
+	}
+	k, err := kernelOf(file)
+	if err != nil {
+		return nil, fmt.Errorf("kernel: %w", err)
+	}
+	k.Path = "kernel"
+	img, err := r.image(initrd.Size())
+	if err != nil {
+		return nil, err
+	}
+	img.Format, img.Kernel, img.Bytes = "bundle", k, img.Bytes+k.Bytes
+	for _, name := range []string{"cmdline", "run"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, reason(err))
+		}
+		img.Rest[name] = info.Size()
+		img.Bytes += info.Size()
+	}
+	return img, nil
+}
+
+// openImage opens what is one file.
+func (o *opener) openImage(s source) (*Image, error) {
+	if s.Size() == 0 {
+		return nil, errors.New("is empty; supported: " + supported)
+	}
+	if k, err := kernelOf(s); err == nil {
+		return &Image{Format: "kernel", Bytes: s.Size(), Kernel: k, Tree: rootfs.New(), Stored: map[string]int64{}, Rest: map[string]int64{}}, nil
+	} else if !errors.Is(err, errNoKernel) {
+		return nil, err
+	}
+	r, err := o.root(s)
+	if err != nil {
+		return nil, err
+	}
+	img, err := r.image(s.Size())
+	if err != nil {
+		return nil, err
+	}
+	return img, findKernel(img)
+}
+
+// root reads the root file system that s holds, whatever its format.
+func (o *opener) root(s source) (*root, error) {
+	head := make([]byte, 512)
+	n, err := s.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	head = head[:n]
+	unpacked := head
+	if packed.Detect(head) != "" {
+		if unpacked, err = o.unpackedHead(s); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case isTar(unpacked):
+		return o.tar(s)
+	case isCPIO(head) || packed.Detect(head) != "":
+		return o.initrd(s)
+	}
+	if f, ok := filesystemOf(s); ok && f.read != nil {
+		return f.read(o, s)
+	} else if ok {
+		return nil, fmt.Errorf("%s is recognised but cannot be read; supported: %s", f.name, supported)
+	}
+	return nil, fmt.Errorf("is no image that is known (it begins with %.16q); supported: %s", head, supported)
+}
