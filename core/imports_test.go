@@ -17,7 +17,7 @@ const module = "github.com/somebloke1/elixir-lean-lab/"
 // public are the packages that plugins may import too.
 var public = []string{
 	"core/builder", "core/builder/proctree", "core/source", "core/kernel", "core/otp", "core/guest", "core/beam", "core/rootfs",
-	"core/lean", "core/image", "core/vm",
+	"core/lean", "core/image", "core/inspect", "core/analyze", "core/vm",
 }
 
 // mayImport is the table of docs/architecture.md: a package, and what of ours
@@ -36,9 +36,11 @@ var mayImport = map[string][]string{
 	"core/rootfs":              {"core/builder"},
 	"core/lean":                {"core/beam", "core/rootfs"},
 	"core/image":               {"core/rootfs"},
+	"core/inspect":             {"core/rootfs"},
+	"core/analyze":             {"core/inspect", "core/lean", "core/rootfs"},
 	"core/vm":                  {},
 	"core/internal/store":      {},
-	"core/internal/report":     {},
+	"core/internal/report":     {"core/analyze"},
 	"core/internal/ui":         {"core/builder"},
 	"core/internal/definition": {"core/builder"},
 	"core/internal/pluginhost": {"core/builder", "core/builder/proctree"},

@@ -63,6 +63,9 @@ func (c *Component) check(above string) error {
 		left.Bytes -= child.Bytes
 		left.PackedBytes -= child.PackedBytes
 		left.Files -= child.Files
+		if left.Bytes < 0 || left.PackedBytes < 0 || left.Files < 0 {
+			break // before sums can overflow
+		}
 	}
 	if left.Bytes != 0 || left.PackedBytes != 0 || left.Files != 0 {
 		return fmt.Errorf("%q is not what its children add up to", at)
