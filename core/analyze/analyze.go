@@ -92,6 +92,9 @@ type componentID struct{ group, name, dir string }
 type claim struct {
 	componentID
 	version string
+	// base is the directory that names of files are relative to, so that they are
+	// the same in another version; empty for absolute ones.
+	base string
 }
 
 func (s *survey) warn(format string, args ...any) {
@@ -126,8 +129,8 @@ func (s *survey) assign() error {
 			g.Children = append(g.Children, leaf)
 			continue
 		}
-		if c.dir != "" {
-			leaf.Name = strings.TrimPrefix(e.Path, c.dir+"/")
+		if c.base != "" {
+			leaf.Name = strings.TrimPrefix(e.Path, c.base+"/")
 		}
 		if module, ok := strings.CutSuffix(path.Base(e.Path), ".beam"); ok {
 			leaf.Name, leaf.Kind = module, kindModule
@@ -165,7 +168,7 @@ func (s *survey) owner(name string) (claim, bool) {
 func (r *rule) claim() claim { return claim{componentID: componentID{group: r.Group, name: r.Name}} }
 
 func (s *survey) kernel() claim {
-	return claim{componentID{group: "kernel", name: "linux"}, s.img.Kernel.Version}
+	return claim{componentID: componentID{group: "kernel", name: "linux"}, version: s.img.Kernel.Version}
 }
 
 // structures adds the kernel beside the root, and what is of no file.

@@ -79,7 +79,7 @@ func (s *survey) applications() error {
 }
 
 func (s *survey) own(group string, app application) {
-	s.dirs[app.dir] = claim{componentID{group, app.Name, app.dir}, app.Version}
+	s.dirs[app.dir] = claim{componentID{group, app.Name, app.dir}, app.Version, app.dir}
 }
 
 // description reads an .app file. Of one that cannot be read, its name and the
@@ -222,10 +222,13 @@ func (s *survey) releases() error {
 		if m == nil || s.otpRoots[m[1]] {
 			continue
 		}
-		if _, known := s.dirs[m[1]+"/releases"]; known {
+		version := path.Dir(e.Path)
+		if _, known := s.dirs[version]; known {
 			continue
 		}
-		release := claim{componentID: componentID{"app", "release", m[1]}}
+		release := claim{componentID: componentID{"app", "release", m[1]}, base: version}
+		s.dirs[version] = release
+		release.base = m[1]
 		s.dirs[m[1]+"/releases"] = release
 		if m[1] != "" && len(s.below(m[1]+"/lib")) > 0 {
 			s.dirs[m[1]+"/bin"] = release
@@ -247,11 +250,11 @@ var (
 func (s *survey) runtimes() error {
 	for _, e := range s.files {
 		if m := ertsDir.FindStringSubmatch(e.Path); m != nil {
-			s.dirs[m[1]] = claim{componentID{group: "beam", name: "erts"}, m[2]}
+			s.dirs[m[1]] = claim{componentID{group: "beam", name: "erts"}, m[2], m[1]}
 		}
 		if m := otpVersionFile.FindStringSubmatch(e.Path); m != nil {
 			s.otpRoots[m[1]] = true
-			s.dirs[m[1]] = claim{componentID: componentID{"beam", "installation", m[1]}}
+			s.dirs[m[1]] = claim{componentID: componentID{"beam", "installation", m[1]}, base: m[1]}
 		}
 	}
 	return s.ctx.Err()

@@ -26,7 +26,7 @@ func (s *survey) packageDatabases() error {
 					continue
 				}
 				if _, taken := s.packages[e.Path]; !taken {
-					s.packages[e.Path] = claim{componentID{group: "package", name: p.name}, p.version}
+					s.packages[e.Path] = claim{componentID: componentID{group: "package", name: p.name}, version: p.version}
 				}
 			}
 		}
