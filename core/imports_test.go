@@ -17,7 +17,7 @@ const module = "github.com/somebloke1/elixir-lean-lab/"
 // public are the packages that plugins may import too.
 var public = []string{
 	"core/builder", "core/builder/proctree", "core/source", "core/kernel", "core/otp", "core/guest", "core/beam", "core/rootfs",
-	"core/lean", "core/packed", "core/image", "core/inspect", "core/vm",
+	"core/lean", "core/packed", "core/image", "core/inspect", "core/analyze", "core/vm",
 }
 
 // mayImport is the table of docs/architecture.md: a package, and what of ours
@@ -38,9 +38,10 @@ var mayImport = map[string][]string{
 	"core/packed":              {},
 	"core/image":               {"core/packed", "core/rootfs"},
 	"core/inspect":             {"core/packed", "core/rootfs"},
+	"core/analyze":             {"core/inspect", "core/lean", "core/rootfs"},
 	"core/vm":                  {},
 	"core/internal/store":      {},
-	"core/internal/report":     {},
+	"core/internal/report":     {"core/analyze"},
 	"core/internal/ui":         {"core/builder"},
 	"core/internal/definition": {"core/builder"},
 	"core/internal/pluginhost": {"core/builder", "core/builder/proctree"},

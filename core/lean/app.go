@@ -8,6 +8,7 @@ import (
 // application is what an .app file says (kernel's app(4)), and where it lies.
 type application struct {
 	name     string
+	version  string // empty when it does not say
 	dir      string // absolute path in the tree
 	requires []string
 	optional map[string]bool // those of requires that may be absent
@@ -29,6 +30,9 @@ func parseApp(data []byte) (*application, error) {
 		return nil, errors.New("not an {application, Name, Properties}")
 	}
 	app := &application{name: name, optional: map[string]bool{}}
+	if vsn, ok := property(properties, "vsn"); ok {
+		app.version, _ = text(vsn)
+	}
 	var optional []string
 	for key, into := range map[Atom]*[]string{
 		"applications":          &app.requires,
@@ -59,3 +63,23 @@ func applicationTerm(t Term) (string, List, bool) {
 	properties, isList := body[1].(List)
 	return string(name), properties, isAtom && isList
 }
+
+// Description is what an .app file says of its application (kernel's app(4)).
+type Description struct {
+	Name     string
+	Version  string   // empty when it does not say
+	Requires []string // applications that it needs or includes
+}
+
+// ReadDescription reads an .app file, anybody's.
+func ReadDescription(data []byte) (*Description, error) {
+	app, err := parseApp(data)
+	if err != nil {
+		return nil, err
+	}
+	return &Description{Name: app.name, Version: app.version, Requires: append(app.requires, app.included...)}, nil
+}
+
+// ShippedBy says who ships the application called name: "otp", "elixir", or ""
+// for anybody else.
+func ShippedBy(name string) string { return known().applications[name].From }

@@ -54,6 +54,12 @@ func (e *Entry) Size() int64 {
 	return e.content.size
 }
 
+// FileID is equal for the hard links of one file, and for no others.
+type FileID struct{ content *content }
+
+// FileID tells whose contents a regular file's name leads to.
+func (e *Entry) FileID() FileID { return FileID{e.content} }
+
 // Open opens a regular file's contents.
 func (e *Entry) Open() (*Contents, error) {
 	c := e.content

@@ -89,7 +89,8 @@ func (a *App) command() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		a.buildCommand(), a.planCommand(), a.validateCommand(), a.runCommand(),
-		a.leanCommand(), a.sourcesCommand(), a.cacheCommand(), a.configureCommand(), a.benchCommand(),
+		a.analyzeCommand(), a.diffCommand(), a.benchCommand(),
+		a.leanCommand(), a.sourcesCommand(), a.cacheCommand(), a.configureCommand(),
 	)
 	return root
 }
