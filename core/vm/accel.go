@@ -90,7 +90,7 @@ func firmwareProbe(ctx context.Context, accel string, limit time.Duration) (time
 	console, stderr := newConsole(), &lastBytes{}
 	cmd.Stdout, cmd.Stderr = console, stderr
 	began := time.Now()
-	p, err := start(ctx, cmd, true)
+	p, err := start(ctx, cmd, tied())
 	if err != nil {
 		return 0, err
 	}
@@ -124,7 +124,7 @@ func startProbe(ctx context.Context, arch, accel string) error {
 	cmd := exec.Command(machines[arch].qemu, args...)
 	monitor, stderr := newConsole(), &lastBytes{}
 	cmd.Stdout, cmd.Stderr = monitor, stderr
-	p, err := start(ctx, cmd, true)
+	p, err := start(ctx, cmd, tied())
 	if err != nil {
 		return err
 	}

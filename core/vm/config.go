@@ -3,6 +3,7 @@ package vm
 import (
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -11,9 +12,12 @@ import (
 // Config is a virtual machine.
 type Config struct {
 	Arch      string    // "x86_64" or "aarch64"
-	Kernel    string    // path of a bzImage (x86_64) or Image (aarch64)
+	Kernel    string    // path of a bzImage (x86_64) or Image (aarch64); empty: the firmware boots Disk (x86_64)
 	Initrd    string    // path; empty for none
-	Disk      string    // path of a raw image, the guest's /dev/vda; what the guest writes is thrown away; empty for none
+	Disk      string    // path of an image, the guest's /dev/vda; what the guest writes is thrown away; empty for none
+	Format    string    // of Disk: "raw" or "qcow2"; empty: "raw"
+	ReadOnly  bool      // the guest cannot write to Disk
+	Scratch   string    // path of another raw image, the guest's next disk; what the guest writes stays in it; empty for none
 	Cmdline   string    // kernel command line; console= and panic= are added
 	MemoryMiB int       // RAM
 	CPUs      int       // 0: one
@@ -21,8 +25,27 @@ type Config struct {
 	Count     bool      // guest time counts instructions, 1 ns each, and its date is countedDate; tcg and one CPU only
 	Net       bool      // a virtio network card with DHCP and nothing beyond it
 	Outside   bool      // with Net: the card reaches what this host reaches
+	Forwards  []Forward // with Net: ports of this host that lead into the guest
+	Channel   Channel   // with Net, for Start only: a way from the guest to a socket of this host
 	Stdin     io.Reader // typed at the console; nil: nothing, see VM.Type
 	Console   io.Writer // gets a raw copy of the console; nil: none
+}
+
+// Forward is a TCP port of this host that leads to one of the guest.
+type Forward struct {
+	Addr        string // of this host, to listen on: "127.0.0.1"
+	Host, Guest int    // ports
+}
+
+func (f Forward) String() string {
+	return net.JoinHostPort(f.Addr, strconv.Itoa(f.Host)) + ":" + strconv.Itoa(f.Guest)
+}
+
+// Channel is where a guest connects to on its network, to reach whoever is
+// connected to ChannelSocket. The zero value is none.
+type Channel struct {
+	Addr string // IPv4, in 10.0.2.0/24
+	Port int
 }
 
 // machines is what differs between architectures. Q35 and virt are the machines
@@ -55,6 +78,9 @@ func (c Config) withDefaults() Config {
 	if c.Accel == "" {
 		c.Accel = "tcg"
 	}
+	if c.Format == "" {
+		c.Format = "raw"
+	}
 	return c
 }
 
@@ -68,8 +94,12 @@ func (c Config) check() error {
 	if c.Count && (c.Accel != "tcg" || c.CPUs != 1) {
 		return fmt.Errorf("vm: instructions are counted with accelerator tcg and one CPU, not with %s and %d", c.Accel, c.CPUs)
 	}
-	for _, file := range []struct{ what, path string }{{"kernel", c.Kernel}, {"initrd", c.Initrd}, {"disk", c.Disk}} {
-		if file.path == "" && file.what != "kernel" {
+	firmware := c.Kernel == "" && c.Initrd == "" && c.Disk != ""
+	if firmware && c.Arch != "x86_64" {
+		return fmt.Errorf("vm: QEMU brings no firmware that boots a disk for %s: give a kernel", c.Arch)
+	}
+	for _, file := range []struct{ what, path string }{{"kernel", c.Kernel}, {"initrd", c.Initrd}, {"disk", c.Disk}, {"scratch disk", c.Scratch}} {
+		if file.path == "" && (file.what != "kernel" || firmware) {
 			continue
 		}
 		if _, err := os.Stat(file.path); err != nil {
@@ -90,16 +120,29 @@ func (c Config) args() []string {
 		"-m", strconv.Itoa(c.MemoryMiB),
 		"-smp", strconv.Itoa(c.CPUs),
 		"-no-reboot",
-		"-kernel", c.Kernel,
-		"-append", strings.TrimSpace(strings.Join(append(words, c.Cmdline), " ")),
 		"-object", "rng-builtin,id=rng", "-device", "virtio-rng-pci,rng=rng")
+	if c.Kernel != "" {
+		args = append(args, "-kernel", c.Kernel,
+			"-append", strings.TrimSpace(strings.Join(append(words, c.Cmdline), " ")))
+	} else {
+		args = append(args, "-M", "graphics=off") // the firmware, and so a boot loader, uses the serial port
+	}
 	if c.Initrd != "" {
 		args = append(args, "-initrd", c.Initrd)
 	}
 	if c.Disk != "" {
+		writes := "snapshot=on"
+		if c.ReadOnly {
+			writes = "readonly=on"
+		}
 		args = append(args,
-			"-drive", "if=none,id=disk,format=raw,snapshot=on,file="+optionValue(c.Disk),
+			"-drive", "if=none,id=disk,format="+c.Format+","+writes+",file="+optionValue(c.Disk),
 			"-device", "virtio-blk-pci,drive=disk")
+	}
+	if c.Scratch != "" {
+		args = append(args,
+			"-drive", "if=none,id=scratch,format=raw,cache=unsafe,file="+optionValue(c.Scratch),
+			"-device", "virtio-blk-pci,drive=scratch")
 	}
 	if c.Net {
 		// romfile=: no PXE; restrict: DHCP and DNS of QEMU's own, no way to the host or out.
@@ -107,7 +150,14 @@ func (c Config) args() []string {
 		if c.Outside {
 			restrict = "off"
 		}
-		args = append(args, "-netdev", "user,id=net,restrict="+restrict, "-device", "virtio-net-pci,netdev=net,romfile=")
+		network := "user,id=net,restrict=" + restrict
+		for _, f := range c.Forwards {
+			network += fmt.Sprintf(",hostfwd=tcp:%s:%d-:%d", f.Addr, f.Host, f.Guest)
+		}
+		if c.Channel.Addr != "" {
+			network += fmt.Sprintf(",guestfwd=tcp:%s:%d-chardev:channel", c.Channel.Addr, c.Channel.Port)
+		}
+		args = append(args, "-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile=")
 	}
 	if c.Count {
 		// One instruction is 2^0 ns; idle time is skipped instead of slept

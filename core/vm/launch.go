@@ -3,7 +3,6 @@ package vm
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -61,7 +60,7 @@ func Launch(ctx context.Context, cfg Config) (*VM, error) {
 		theirs.Close()
 		return nil, fmt.Errorf("vm: %w", err)
 	}
-	vm.proc, err = start(ctx, cmd, true)
+	vm.proc, err = start(ctx, cmd, tied())
 	theirs.Close() // only QEMU holds it, so that its end is seen
 	if err != nil {
 		ours.Close()
@@ -83,15 +82,9 @@ var debianPackage = map[string]string{"x86_64": "qemu-system-x86", "aarch64": "q
 
 // event remembers why QEMU ends; it says so before it does.
 func (vm *VM) event(m *message) {
-	if m.Event != "SHUTDOWN" {
-		return
-	}
-	var data struct {
-		Reason string `json:"reason"`
-	}
-	if json.Unmarshal(m.Data, &data) == nil {
+	if reason := shutdownReason(m); reason != "" {
 		vm.mu.Lock()
-		vm.reason = data.Reason
+		vm.reason = reason
 		vm.mu.Unlock()
 	}
 }
@@ -159,7 +152,7 @@ func (vm *VM) poweredOff() bool {
 	return vm.reason == "guest-shutdown"
 }
 
-// process is a child that ends with this process.
+// process is a child.
 type process struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
@@ -167,11 +160,11 @@ type process struct {
 }
 
 // start runs cmd from a thread of its own that stays until cmd has ended: on
-// Linux a child's death signal is tied to the thread that forked it, and Go
-// ends threads at will.
-func start(ctx context.Context, cmd *exec.Cmd, ownGroup bool) (*process, error) {
+// Linux a child's death signal (attr: tied) is tied to the thread that forked it,
+// and Go ends threads at will.
+func start(ctx context.Context, cmd *exec.Cmd, attr *syscall.SysProcAttr) (*process, error) {
 	p := &process{cmd: cmd, ended: make(chan struct{})}
-	cmd.SysProcAttr = tied(ownGroup)
+	cmd.SysProcAttr = attr
 	// Ends the copying of stdin, which may block for ever in a terminal.
 	cmd.WaitDelay = time.Second
 	started := make(chan error)

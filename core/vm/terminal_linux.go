@@ -1,17 +1,9 @@
 package vm
 
-import (
-	"os"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
+// Requests of termios(3) by ioctl_tty(2).
+const (
+	getTermios = unix.TCGETS
+	setTermios = unix.TCSETSW
 )
-
-// saveTerminal returns what sets f's terminal back to what it is now; nothing
-// if f is no terminal.
-func saveTerminal(f *os.File) func() {
-	mode, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	if err != nil {
-		return func() {}
-	}
-	return func() { unix.IoctlSetTermios(int(f.Fd()), unix.TCSETSW, mode) }
-}

@@ -72,14 +72,6 @@ func (a *App) analyze(ctx context.Context, name, progress string) (found *analyz
 	return found, nil
 }
 
-// path is a file named on the command line.
-func (a *App) path(name string) string {
-	if filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(a.Dir, name)
-}
-
 // imagePath is the image that a path means: of a VM's output directory, the
 // first that its manifest names.
 func imagePath(name string) (string, error) {

@@ -50,9 +50,13 @@ func (a *App) Run(ctx context.Context) int {
 	root.SetErr(a.Stderr)
 	err := root.ExecuteContext(ctx)
 	var usage usageError
+	var stopped stoppedError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &stopped):
+		fmt.Fprintf(a.Stderr, "leanlab: %v\n", err)
+		return exitInterrupted
 	case ctx.Err() != nil:
 		fmt.Fprintln(a.Stderr, "leanlab: interrupted; what was finished is kept, the next run continues from there")
 		return exitInterrupted
@@ -88,7 +92,8 @@ func (a *App) command() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		a.buildCommand(), a.planCommand(), a.validateCommand(), a.runCommand(),
+		a.buildCommand(), a.planCommand(), a.validateCommand(),
+		a.runCommand(), a.psCommand(), a.consoleCommand(), a.logsCommand(), a.stopCommand(), a.execCommand(),
 		a.analyzeCommand(), a.diffCommand(), a.benchCommand(),
 		a.leanCommand(), a.sourcesCommand(), a.cacheCommand(), a.configureCommand(),
 	)
@@ -244,6 +249,14 @@ func (a *App) getenv(name string) string {
 		}
 	}
 	return ""
+}
+
+// path is a file named on the command line.
+func (a *App) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(a.Dir, name)
 }
 
 // color reports whether diagnostics may be coloured: standard error is a

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,8 +15,6 @@ import (
 	"github.com/somebloke1/elixir-lean-lab/core/internal/bench"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/engine"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
-	"github.com/somebloke1/elixir-lean-lab/core/internal/store"
-	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
 )
 
 // benchFlags are leanlab bench's own.
@@ -109,11 +106,7 @@ func (f benchFlags) comparison(a *App) (limit float64, baseline *report.Bench, e
 }
 
 func (a *App) measure(ctx context.Context, f benchFlags, images []string) (*report.Bench, error) {
-	cache, err := store.DefaultDir(a.getenv)
-	if err != nil {
-		return nil, err
-	}
-	out, err := ui.New(f.progress, a.Stderr, a.getenv, filepath.Join(cache, "logs", "bench.log"))
+	out, err := a.openUI(f.progress, "bench")
 	if err != nil {
 		return nil, err
 	}
@@ -155,14 +148,6 @@ func (a *App) compare(baseline, now *report.Bench, limit float64) error {
 		return fmt.Errorf("grew by more than %g %%:\n  %s", limit, strings.Join(worse, "\n  "))
 	}
 	return nil
-}
-
-// path is relative to the directory that the command runs in.
-func (a *App) path(path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(a.Dir, path)
 }
 
 func writePage(path string, b *report.Bench, write func(io.Writer, *report.Bench) error) error {

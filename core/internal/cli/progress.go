@@ -8,8 +8,8 @@ import (
 	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
 )
 
-// patience is how long work may take without a word.
-const patience = time.Second
+// silence is how long work may take without a word.
+const silence = time.Second
 
 // withProgress does work that needs no words unless it takes long.
 func (a *App) withProgress(kind, id, title string, work func() error) error {
@@ -18,7 +18,7 @@ func (a *App) withProgress(kind, id, title string, work func() error) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(patience):
+	case <-time.After(silence):
 	}
 	out, err := a.openUI(kind, id)
 	if err != nil {
