@@ -88,7 +88,7 @@ type Answer struct {
 
 // ParseAnswer reads a line of the evaluator's.
 func ParseAnswer(line string) (Answer, error) {
-	words := strings.Split(strings.TrimSpace(line), " ")
+	words := strings.Split(strings.TrimRight(line, "\r\n"), " ")
 	if len(words) != 4 || words[1] != "ok" && words[1] != "error" {
 		return Answer{}, errors.New("the VM's answer is none of the evaluator's")
 	}

@@ -49,13 +49,13 @@ func Start(ctx context.Context, cfg Config, dir string, detached bool) (*Served,
 	if err != nil {
 		return nil, fmt.Errorf("vm: socket for QEMU's monitor: %w", err)
 	}
-	defer theirs.Close() // only QEMU holds it, so that its end is seen
 	cmd := exec.Command(machines[cfg.Arch].qemu, append(cfg.args(), serveArgs(cfg)...)...)
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.Dir = dir // the sockets' names are relative: a path of theirs may be too long
 	stderr, err := os.Create(filepath.Join(dir, errorLog))
 	if err != nil {
 		ours.Close()
+		theirs.Close()
 		return nil, fmt.Errorf("vm: %w", err)
 	}
 	defer stderr.Close()
@@ -65,7 +65,9 @@ func Start(ctx context.Context, cfg Config, dir string, detached bool) (*Served,
 		attr = &syscall.SysProcAttr{Setsid: true}
 	}
 	s := &Served{}
-	if s.proc, err = start(context.WithoutCancel(ctx), cmd, attr); err != nil {
+	s.proc, err = start(context.WithoutCancel(ctx), cmd, attr)
+	theirs.Close() // only QEMU holds it, so that its end is seen
+	if err != nil {
 		ours.Close()
 		return nil, fmt.Errorf("vm: %w; on Debian: apt-get install %s", err, debianPackage[cfg.Arch])
 	}

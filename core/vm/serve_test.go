@@ -1,0 +1,249 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// served starts a working guest in dir and returns it paused.
+func served(t *testing.T, dir, boot string, change func(*Config)) *Served {
+	t.Helper()
+	cfg := guestWith(t, boot).Config
+	if change != nil {
+		change(&cfg)
+	}
+	s, err := Start(t.Context(), cfg, dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Kill)
+	return s
+}
+
+func soon(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+const serveBoot = "exec /bin/fakebeam\narg serve\n"
+
+func TestServedMachineIsReachedThroughItsDirectory(t *testing.T) {
+	t.Parallel()
+	// Too long for a socket's name.
+	dir := filepath.Join(t.TempDir(), strings.Repeat("d", 120))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ctx := soon(t)
+	s := served(t, dir, serveBoot, nil)
+	console, err := Dial(ctx, dir, ConsoleSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Resume(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := WaitReady(ctx, console, 3*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	console.Close()
+	monitor, err := DialMonitor(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := monitor.Powerdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-monitor.Ended():
+	case <-ctx.Done():
+		t.Fatal("the guest did not power off")
+	}
+	if <-s.Ended(); !monitor.PoweredOff() || !s.PoweredOff() {
+		t.Errorf("powered off: %v for another client, %v for who started it", monitor.PoweredOff(), s.PoweredOff())
+	}
+	log, err := os.ReadFile(filepath.Join(dir, ConsoleLog))
+	if err != nil || !strings.Contains(string(log), "leanlab: init") || !strings.Contains(string(log), "leanlab: down") {
+		t.Errorf("the console's log (%v) is not whole:\n%s", err, log)
+	}
+	if _, err := Dial(ctx, dir, ConsoleSocket); !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the console of a QEMU that has ended: %v", err)
+	}
+}
+
+func TestGuestThatDoesNotGetReadyIsReportedWithItsScreen(t *testing.T) {
+	t.Parallel()
+	ctx := soon(t)
+	dir := t.TempDir()
+	s := served(t, dir, "exec /none\n", nil)
+	console, err := Dial(ctx, dir, ConsoleSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer console.Close()
+	if err := s.Resume(ctx); err != nil {
+		t.Fatal(err)
+	}
+	err = WaitReady(ctx, console, 3*time.Minute)
+	var failure *Failure
+	if !errors.As(err, &failure) || !strings.Contains(screenOf(failure.Screen), "cannot run /none") {
+		t.Errorf("got %v", err)
+	}
+	// A paused one hangs.
+	dir = t.TempDir()
+	served(t, dir, serveBoot, nil)
+	if console, err = Dial(ctx, dir, ConsoleSocket); err != nil {
+		t.Fatal(err)
+	}
+	defer console.Close()
+	if err := WaitReady(ctx, console, time.Millisecond); !errors.As(err, &failure) || failure.Kind != Hang {
+		t.Errorf("got %v, want a %q", err, Hang)
+	}
+}
+
+// TestOnlyADetachedMachineOutlivesWhoStartedIt: the other is killed with it.
+func TestOnlyADetachedMachineOutlivesWhoStartedIt(t *testing.T) {
+	t.Parallel()
+	guestWith(t, serveBoot) // skips where there is no kernel
+	for _, mode := range []string{"detached", "tied"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			out, err := role("serve", mode, dir).Output()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			qemu, err := os.FindProcess(pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx := soon(t)
+			if mode == "tied" {
+				for !gone(qemu) {
+					if ctx.Err() != nil {
+						qemu.Kill()
+						t.Fatalf("QEMU %d runs on", pid)
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				return
+			}
+			defer qemu.Kill()
+			monitor, err := DialMonitor(ctx, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := monitor.Quit(ctx); err != nil {
+				t.Fatal(err)
+			}
+			<-monitor.Ended()
+		})
+	}
+}
+
+func TestStartSaysWhatQEMUSays(t *testing.T) {
+	t.Parallel()
+	check := guestWith(t, serveBoot)
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for name, c := range map[string]struct {
+		change func(*Config)
+		want   string
+	}{
+		"unknown accelerator": {func(c *Config) { c.Accel = "abacus" }, "abacus"},
+		"port in use": {func(c *Config) {
+			c.Net, c.Forwards = true, []Forward{{"127.0.0.1", taken.Addr().(*net.TCPAddr).Port, 80}}
+		}, "Could not set up host forwarding rule"},
+		"no kernel, no disk": {func(c *Config) { c.Kernel = "" }, "kernel"},
+	} {
+		cfg := check.Config
+		c.change(&cfg)
+		s, err := Start(t.Context(), cfg, t.TempDir(), false)
+		if err == nil {
+			s.Kill()
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+func TestFirmwareBootsADiskAndGuestSeesScratch(t *testing.T) {
+	t.Parallel()
+	requireQEMU(t)
+	if testArch() != "x86_64" {
+		t.Skip("QEMU brings firmware only for x86_64")
+	}
+	// A boot sector that writes "!" to the first serial port, for ever.
+	sector := make([]byte, 512)
+	copy(sector, []byte{0xba, 0xf8, 0x03, 0xb0, '!', 0xee, 0xeb, 0xfd}) // mov dx,3f8h; mov al,'!'; out dx,al; jmp
+	sector[510], sector[511] = 0x55, 0xaa
+	disk := filepath.Join(t.TempDir(), "disk,with a comma")
+	if err := os.WriteFile(disk, append(sector, make([]byte, 1<<20)...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, readOnly := range []bool{false, true} {
+		dir, ctx := t.TempDir(), soon(t)
+		s, err := Start(ctx, Config{Arch: "x86_64", Disk: disk, Scratch: disk, ReadOnly: readOnly, MemoryMiB: 64}, dir, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Kill()
+		console, err := Dial(ctx, dir, ConsoleSocket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer console.Close()
+		if err := s.Resume(ctx); err != nil {
+			t.Fatal(err)
+		}
+		c := newConsole()
+		go io.Copy(c, console)
+		for r := (&reader{c: c}); ; {
+			line, _, err := r.read(ctx)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, screenOf(c.tail(10)))
+			}
+			if strings.Contains(line, "!!!!") {
+				break
+			}
+		}
+	}
+}
+
+func TestAttachKeys(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		typed, want string
+		left        bool
+	}{
+		{"hello\r\x03", "hello\r\x03", false},
+		{"a\x01xb", "a", true},
+		{"\x01X", "", true},
+		{"\x01a\x01\x01", "\x01\x01", false},
+		{"\x01b", "\x01b", false},
+	} {
+		var sent strings.Builder
+		if left := typed(&sent, strings.NewReader(c.typed)); left != c.left || sent.String() != c.want {
+			t.Errorf("%q: left %v, sent %q; want %v, %q", c.typed, left, sent.String(), c.left, c.want)
+		}
+	}
+}
