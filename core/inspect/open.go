@@ -22,6 +22,11 @@ const supported = "a bundle, a build directory that has one, an initrd (cpio), a
 // name. The error of anything else names path, what was found there and what is
 // supported. Close ends it.
 //
+// Of a directory, the bundle is read that it is or has as bundle/, or the OCI
+// layout. Of a disk, it is the first partition with /sbin/init, /init or /etc. Of
+// a container image for several platforms, it is the one for Linux on the
+// architecture of this program, or the only one.
+//
 // Stored is measured where a format has blocks of its own. Of a compressed
 // stream each block is shared among the files whose bytes it holds, by how many
 // these are; a block is what packed.Unpack can tell. A file with several names
