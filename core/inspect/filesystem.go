@@ -12,7 +12,8 @@ import (
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
 
-// filesystem is a format that a partition or a whole file may have.
+// filesystem is a format that a partition or a whole file may have, known by its
+// magic at offset.
 type filesystem struct {
 	name   string
 	offset int64
@@ -40,6 +41,8 @@ func filesystems() []filesystem {
 		{"ELF (a vmlinux?)", 0, "\x7fELF", nil},
 		{"zip (a Nerves firmware?)", 0, "PK\x03\x04", nil},
 		{"bzip2", 0, "BZh", nil},
+		{"lzma", 0, "\x5d\x00\x00", nil},
+		{"LZO", 0, "\x89LZO\x00\r\n", nil},
 		{"old cpio (odc)", 0, "070707", nil},
 	}
 }
@@ -175,14 +178,19 @@ func newBlockCache(size int) *blockCache {
 }
 
 // get returns the block at position, decoded by decode if need be.
-func (c *blockCache) get(position int64, decode func() ([]byte, error)) ([]byte, error) {
+func (c *blockCache) get(position int64, decode func() ([]byte, error)) (b []byte, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// What decoders of others do with hostile input is not in our hands.
+	defer func() {
+		if r := recover(); r != nil {
+			b, err = nil, fmt.Errorf("damaged: %v", r)
+		}
+	}()
 	if b, ok := c.blocks[position]; ok {
 		return b, nil
 	}
-	b, err := decode()
-	if err != nil {
+	if b, err = decode(); err != nil {
 		return nil, err
 	}
 	if len(c.order) == c.size {

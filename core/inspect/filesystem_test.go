@@ -137,7 +137,6 @@ func TestAnErofsIsRead(t *testing.T) {
 	wantError(t, err, "compress")
 }
 
-// TestAFileSystemIsRecognisedByName is for those that cannot be read.
 func TestAFileSystemThatCannotBeReadIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, f := range filesystems() {
@@ -151,9 +150,7 @@ func TestAFileSystemThatCannotBeReadIsNamed(t *testing.T) {
 	}
 }
 
-// TestDamagedFileSystemsAreRefused damages a byte at a time where there is no
-// checksum that we would check, and cuts them short.
-func TestDamagedFileSystemsAreRefused(t *testing.T) {
+func TestFileSystemsThatAreCutShortOrTooLargeAreRefused(t *testing.T) {
 	t.Parallel()
 	dir := sampleDir(t)
 	for name, command := range map[string]string{"ext4": ext4Commands["1k"], "squashfs": squashfsCommands["gzip"], "erofs": erofsCommands["plain"]} {

@@ -15,11 +15,17 @@ import (
 
 // supported is what Open's errors name.
 const supported = "a bundle, a build directory that has one, an initrd (cpio), a Linux kernel, " +
-	"tar, docker save and OCI archives, an OCI layout, ext4 (ext2, ext3), squashfs, erofs"
+	"tar, docker save and OCI archives, an OCI layout, ext4 (ext2, ext3), squashfs, erofs, " +
+	"disks with GPT or MBR, qcow2"
 
 // Open reads the image at path, which is known by its content and never by its
 // name. The error of anything else names path, what was found there and what is
 // supported. Close ends it.
+//
+// Of a directory, the bundle is read that it is or has as bundle/, or the OCI
+// layout. Of a disk, it is the first partition with /sbin/init, /init or /etc. Of
+// a container image for several platforms, it is the one for Linux on the
+// architecture of this program, or the only one.
 //
 // Stored is measured where a format has blocks of its own. Of a compressed
 // stream each block is shared among the files whose bytes it holds, by how many
@@ -193,7 +199,7 @@ func (o *opener) openImage(s source) (*Image, error) {
 	} else if !errors.Is(err, errNoKernel) {
 		return nil, err
 	}
-	r, err := o.root(s)
+	r, err := o.wholeFile(s)
 	if err != nil {
 		return nil, err
 	}
@@ -202,6 +208,25 @@ func (o *opener) openImage(s source) (*Image, error) {
 		return nil, err
 	}
 	return img, findKernel(img)
+}
+
+// wholeFile reads the root file system of what may be a disk in a file.
+func (o *opener) wholeFile(s source) (*root, error) {
+	head := make([]byte, len(qcow2Magic))
+	if err := s.full(head, 0); err != nil || string(head) != qcow2Magic {
+		return o.root(s)
+	}
+	disk, err := o.qcow2(s)
+	if err != nil {
+		return nil, err
+	}
+	r, err := o.root(disk)
+	if err != nil {
+		return nil, fmt.Errorf("qcow2: %w", err)
+	}
+	r.format = "qcow2"
+	r.rest["qcow2 structures"] = s.Size() - disk.all()
+	return r, nil
 }
 
 // root reads the root file system that s holds, whatever its format.
@@ -228,6 +253,13 @@ func (o *opener) root(s source) (*root, error) {
 		return f.read(o, s)
 	} else if ok {
 		return nil, fmt.Errorf("%s is recognised but cannot be read; supported: %s", f.name, supported)
+	}
+	list, table, err := partitions(s)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) > 0 {
+		return o.disk(s, list, table)
 	}
 	return nil, fmt.Errorf("is no image that is known (it begins with %.16q); supported: %s", head, supported)
 }

@@ -63,14 +63,27 @@ func Blocks(ctx context.Context, r io.Reader, compression string) ([]Block, erro
 	return nil, fmt.Errorf("there is no compression %q; known are xz, zstd", compression)
 }
 
-// countingReader counts what was read from it.
-type countingReader struct {
-	r *bufio.Reader
-	n int64
+// input is a compressed stream as decoders read it. They must get the
+// bufio.Reader itself: with one, gzip's takes a third less time, and reads no
+// further ahead than it must.
+type input struct {
+	*bufio.Reader
+	from countingReader
 }
 
-func newCountingReader(r io.Reader) *countingReader {
-	return &countingReader{r: bufio.NewReaderSize(r, 1<<16)}
+func newInput(r io.Reader) *input {
+	in := &input{from: countingReader{r: r}}
+	in.Reader = bufio.NewReaderSize(&in.from, 1<<16)
+	return in
+}
+
+// read is how many bytes were read.
+func (in *input) read() int64 { return in.from.n - int64(in.Buffered()) }
+
+// countingReader counts what was read from it.
+type countingReader struct {
+	r io.Reader
+	n int64
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
@@ -79,30 +92,21 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadByte keeps the decoder of gzip from reading ahead.
-func (c *countingReader) ReadByte() (byte, error) {
-	b, err := c.r.ReadByte()
-	if err == nil {
-		c.n++
-	}
-	return b, err
-}
-
 // measure copies what decoder makes of in to w. A decoder that reads no further
 // than it must tells by that what its output takes: 4 KiB at a time is how
 // exactly.
-func measure(ctx context.Context, in *countingReader, decoder io.Reader, w io.Writer) ([]Block, error) {
+func measure(ctx context.Context, in *input, decoder io.Reader, w io.Writer) ([]Block, error) {
 	var blocks []Block
-	seen := in.n
+	seen := in.read()
 	buf := make([]byte, 4096)
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		n, err := io.ReadFull(decoder, buf)
-		if in.n != seen || len(blocks) == 0 {
-			blocks = append(blocks, Block{Packed: in.n - seen})
-			seen = in.n
+		if now := in.read(); now != seen || len(blocks) == 0 {
+			blocks = append(blocks, Block{Packed: now - seen})
+			seen = now
 		}
 		blocks[len(blocks)-1].Raw += int64(n)
 		if _, err := w.Write(buf[:n]); err != nil {
@@ -127,8 +131,8 @@ func measure(ctx context.Context, in *countingReader, decoder io.Reader, w io.Wr
 // zstdBlocks unpacks zstd frames to w. A block's header does not tell its
 // uncompressed size; a decoder without concurrency reads one at a time.
 func zstdBlocks(ctx context.Context, r io.Reader, w io.Writer) ([]Block, error) {
-	in := newCountingReader(r)
-	d, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+	in := newInput(r)
+	d, err := zstd.NewReader(in.Reader, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
 		return nil, err
 	}

@@ -3,13 +3,13 @@ package packed
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/pierrec/lz4/v4"
 	"github.com/therootcompany/xz"
 )
@@ -80,9 +80,9 @@ func Unpack(ctx context.Context, r *io.SectionReader, w io.Writer) (s Stream, er
 }
 
 func unpackGzip(ctx context.Context, r *io.SectionReader, w io.Writer) ([]Block, int64, error) {
-	in := newCountingReader(io.NewSectionReader(r, 0, r.Size()))
+	in := newInput(io.NewSectionReader(r, 0, r.Size()))
 	var blocks []Block
-	z, err := gzip.NewReader(in)
+	z, err := gzip.NewReader(in.Reader)
 	for err == nil {
 		z.Multistream(false)
 		var member []Block
@@ -90,10 +90,10 @@ func unpackGzip(ctx context.Context, r *io.SectionReader, w io.Writer) ([]Block,
 			break
 		}
 		blocks = append(blocks, member...)
-		if next, _ := in.r.Peek(2); string(next) != magics[0].magic {
-			return blocks, in.n, nil
+		if next, _ := in.Peek(2); string(next) != magics[0].magic {
+			return blocks, in.read(), nil
 		}
-		err = z.Reset(in)
+		err = z.Reset(in.Reader)
 	}
 	return nil, 0, err
 }
@@ -193,8 +193,8 @@ func unpackLZ4(ctx context.Context, r *io.SectionReader, w io.Writer) ([]Block, 
 		if n == 0 || err != nil {
 			return blocks, size, err
 		}
-		in := newCountingReader(io.NewSectionReader(r, size, n))
-		frame, err := measure(ctx, in, lz4.NewReader(in), w)
+		in := newInput(io.NewSectionReader(r, size, n))
+		frame, err := measure(ctx, in, lz4.NewReader(in.Reader), w)
 		if err != nil {
 			return nil, 0, err
 		}
