@@ -3,11 +3,13 @@ package analyze
 import (
 	"bytes"
 	"flag"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -431,6 +433,27 @@ func TestTheDataIsSound(t *testing.T) {
 		}
 		if (r.Version == "") != (r.VersionIn == "") {
 			t.Errorf("component %q: version and version_in need each other", r.Name)
+		}
+	}
+}
+
+// docs/analyze.md and what is written must not drift apart.
+func TestEveryJSONMemberAndKindIsDocumented(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/analyze.md")
+	must(t, err)
+	for _, typ := range []reflect.Type{reflect.TypeFor[Analysis](), reflect.TypeFor[Component](), reflect.TypeFor[Difference](),
+		reflect.TypeFor[ComponentChange](), reflect.TypeFor[FileChange](), reflect.TypeFor[Change]()} {
+		for f := range typ.Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if !f.Anonymous && !bytes.Contains(doc, []byte("`"+name+"`")) {
+				t.Errorf("member %q of %v is not in docs/analyze.md", name, typ)
+			}
+		}
+	}
+	for _, kind := range slices.Concat(slices.Collect(maps.Keys(Groups)), []string{kindImage, kindModule, kindFile}) {
+		if !bytes.Contains(doc, []byte("`"+kind+"`")) {
+			t.Errorf("kind %q is not in docs/analyze.md", kind)
 		}
 	}
 }
