@@ -118,7 +118,7 @@ func (s *survey) assign() error {
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}
-		leaf := &Component{Name: e.Path, Kind: kindFile, Path: e.Path, PackedBytes: s.img.Stored[e.Path], Files: 1}
+		leaf := &Component{Name: e.Path, Kind: kindFile, Path: e.Path, PackedBytes: s.packed(e.Path), Files: 1}
 		if !counted[e.FileID()] {
 			counted[e.FileID()] = true
 			leaf.Bytes = e.Size()
@@ -139,6 +139,16 @@ func (s *survey) assign() error {
 		owner.Children = append(owner.Children, leaf)
 	}
 	return nil
+}
+
+// packed is what a file takes of the image. Of a kernel in the root, the image
+// may have said so apart from Stored.
+func (s *survey) packed(name string) int64 {
+	n, stored := s.img.Stored[name]
+	if k := s.img.Kernel; !stored && k != nil && k.Path == name {
+		return k.Bytes
+	}
+	return n
 }
 
 // owner says whose a file is. Applications and releases come first, since a
@@ -174,7 +184,7 @@ func (s *survey) kernel() claim {
 // structures adds the kernel beside the root, and what is of no file.
 func (s *survey) structures() error {
 	if k := s.img.Kernel; k != nil {
-		if _, inRoot := s.img.Stored[k.Path]; !inRoot {
+		if e, inRoot := s.img.Tree.Get(k.Path); !inRoot || e.Path != k.Path {
 			c := s.component(s.kernel())
 			c.Children = append(c.Children, &Component{Name: path.Base(k.Path), Kind: kindFile, Bytes: k.Bytes, PackedBytes: k.Bytes, Files: 1})
 		}

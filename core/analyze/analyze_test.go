@@ -352,6 +352,17 @@ func TestHardLinksHoldTheirBytesOnce(t *testing.T) {
 	}
 }
 
+func TestAKernelInTheRootCountsOnce(t *testing.T) {
+	t.Parallel()
+	for name, stored := range map[string]map[string]int64{"among the files": {"/boot/vmlinuz": 6}, "apart": {}} {
+		img := &inspect.Image{Path: "x", Tree: tree(t, map[string]string{"/boot/vmlinuz": "kernel"}), Bytes: 6, Stored: stored,
+			Kernel: &inspect.Kernel{Path: "/boot/vmlinuz", Bytes: 6}}
+		if a := analyzed(t, img); a.Root.Bytes != 6 || a.Root.Files != 1 {
+			t.Errorf("%s: %d bytes in %d files", name, a.Root.Bytes, a.Root.Files)
+		}
+	}
+}
+
 func TestAnImageWhosePartsDoNotAddUpIsAnError(t *testing.T) {
 	t.Parallel()
 	img := plain(tree(t, nil))
