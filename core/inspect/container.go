@@ -19,6 +19,9 @@ import (
 // name without a leading slash.
 type containerFiles map[string]source
 
+// maxLayers is far above what a registry or overlayfs takes, 127 and 500.
+const maxLayers = 1000
+
 // maxJSON is far above any manifest; registries take 4 MiB.
 const maxJSON = 8 << 20
 
@@ -49,7 +52,7 @@ func (o *opener) containerFiles(s source) (containerFiles, error) {
 		case tar.TypeSymlink:
 			links[name] = path.Join(path.Dir(name), h.Linkname)
 		}
-		return o.entry()
+		return o.count(1, name)
 	})
 	for name, target := range links {
 		if file, ok := files[target]; ok {
@@ -67,7 +70,7 @@ func (o *opener) openLayout(dir string) (*Image, error) {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
-		if err := o.entry(); err != nil {
+		if err := o.count(1, file); err != nil {
 			return err
 		}
 		if len(files) == maxLayoutFiles {
@@ -134,6 +137,9 @@ func (o *opener) container(r *root, files containerFiles) error {
 	layers, err := files.layers(r)
 	if err != nil {
 		return err
+	}
+	if len(layers) > maxLayers {
+		return fmt.Errorf("has %d layers, more than %d", len(layers), maxLayers)
 	}
 	used := map[string]bool{}
 	for _, name := range layers {

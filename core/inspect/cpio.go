@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"strconv"
 
 	"github.com/somebloke1/elixir-lean-lab/core/packed"
@@ -101,16 +102,22 @@ type cpioReader struct {
 	*opener
 	root  *root
 	s     source
-	links map[cpioLink][]string // names so far of what has several
+	links map[cpioLink]*cpioGroup
 }
 
 // cpioLink tells files apart: init/initramfs.c, find_link.
 type cpioLink struct{ ino, major, minor, format uint32 }
 
+// cpioGroup is what is known of a file with several names.
+type cpioGroup struct {
+	names    []string
+	contents bool // have come
+}
+
 // cpio reads the plain archives that s begins with, with the zeros after them,
 // and returns where they end.
 func (o *opener) cpio(r *root, s source) (int64, error) {
-	c := cpioReader{opener: o, root: r, s: s, links: map[cpioLink][]string{}}
+	c := cpioReader{opener: o, root: r, s: s, links: map[cpioLink]*cpioGroup{}}
 	for offset := int64(0); ; {
 		name, next, err := c.member(offset)
 		if err != nil {
@@ -187,7 +194,7 @@ func (c *cpioReader) header(offset int64) (h cpioHeader, err error) {
 
 // add adds a member whose body is at start.
 func (c *cpioReader) add(name string, h cpioHeader, start int64) error {
-	if err := c.entry(); err != nil {
+	if err := c.entry(c.root.tree, "/"+name); err != nil {
 		return err
 	}
 	e := &rootfs.Entry{Path: "/" + name, Mode: fs.FileMode(h.mode & 0o7777), UID: int(h.uid), GID: int(h.gid)}
@@ -229,29 +236,36 @@ func (c *cpioReader) put(e *rootfs.Entry, h cpioHeader, start int64) error {
 }
 
 // addLinked adds a file with several names. Any of them may have the contents;
-// cpio(1) gives them to the last.
+// cpio(1) gives them to the last. Names from the next contents on are another
+// file's: so no name is linked more than twice.
 func (c *cpioReader) addLinked(e *rootfs.Entry, h cpioHeader, start int64) error {
 	id := cpioLink{h.ino, h.major, h.minor, h.mode & 0o170000}
-	earlier := c.links[id]
-	if len(earlier) > 0 && h.size == 0 {
-		if err := c.root.tree.HardLink(e.Path, earlier[0]); err != nil {
+	group := c.links[id]
+	if group == nil {
+		group = &cpioGroup{}
+		c.links[id] = group
+	}
+	if h.size == 0 && len(group.names) > 0 {
+		if err := c.root.tree.HardLink(e.Path, group.names[0]); err != nil {
 			return err
 		}
-		c.links[id] = append(earlier, e.Path)
+		group.names = append(group.names, e.Path)
 		return nil
 	}
 	if err := c.put(e, h, start); err != nil {
 		return err
 	}
-	c.links[id] = append(earlier, e.Path)
-	for _, name := range earlier {
-		if name == e.Path {
-			continue
-		}
-		if err := c.root.tree.HardLink(name, e.Path); err != nil {
-			return err
+	if !group.contents {
+		for _, name := range group.names {
+			if path.Clean(name) == e.Path {
+				continue
+			}
+			if err := c.root.tree.HardLink(name, e.Path); err != nil {
+				return err
+			}
 		}
 	}
+	*group = cpioGroup{names: append(group.names[:0], e.Path), contents: h.size > 0}
 	return nil
 }
 

@@ -118,6 +118,19 @@ func member(name string, mode, nlink, size uint32, body string) string {
 
 var trailer = member("TRAILER!!!", 0, 1, 0, "")
 
+func TestTheContentsOfLinksMayComeWithAnyName(t *testing.T) {
+	t.Parallel()
+	const file = 0o100644
+	img := open(t, writeFile(t, "x", []byte(
+		member("a", file, 2, 0, "")+member("b", file, 2, 3, "one")+member("c", file, 2, 0, "")+
+			member("d", file, 2, 3, "two")+member("e", file, 2, 0, "")+trailer)))
+	for name, want := range map[string]string{"/a": "one", "/b": "one", "/c": "one", "/d": "two", "/e": "two"} {
+		if got := string(contents(t, img.Tree, name)); got != want {
+			t.Errorf("%s holds %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestHostileInitrdsAreRefused(t *testing.T) {
 	t.Parallel()
 	const file, dir, link = 0o100644, 0o040755, 0o120777
@@ -135,6 +148,8 @@ func TestHostileInitrdsAreRefused(t *testing.T) {
 		"below a file":          {member("a", file, 1, 0, "") + member("a/b", file, 1, 0, "") + trailer, "is a file"},
 		"a file for a root":     {member(".", file, 1, 0, "") + trailer, "root"},
 		"rubbish after it":      {member("a", file, 1, 0, "") + trailer + "rubbish", "neither a cpio archive"},
+		"deep":                  {member(strings.Repeat("d/", 2000), dir, 1, 0, "") + trailer, "more than 128 directories deep"},
+		"many by being deep":    {member(strings.Repeat("d/", 70), dir, 1, 0, "") + member(strings.Repeat("e/", 70), dir, 1, 0, "") + trailer, "more than 100 files"},
 		"zeros":                 {string(bomb), "no header"},
 		"too many":              {strings.Repeat(member("a", dir, 1, 0, ""), 101) + trailer, "more than 100 files"},
 		"a bomb":                {string(compress(t, make([]byte, 9<<20), compressors["xz"]...)), "more than 8388608 bytes"},

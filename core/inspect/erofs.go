@@ -220,7 +220,7 @@ func erofsEntries(dir string, block []byte, fn func(string, uint64) error) error
 }
 
 func (e *erofsFS) add(name string, i *erofsInode) error {
-	if err := e.entry(); err != nil {
+	if err := e.entry(e.root.tree, name); err != nil {
 		return err
 	}
 	typ, ok := typeOf(uint32(i.mode))

@@ -110,7 +110,8 @@ func (e *ext4FS) superblock() error {
 	if e.inodeSize < 128 || e.inodeSize > e.blockSize || e.descriptorSize < 32 || e.descriptorSize > e.blockSize || e.bits64 && e.descriptorSize < 64 {
 		return fmt.Errorf("damaged superblock: inodes of %d bytes, descriptors of %d", e.inodeSize, e.descriptorSize)
 	}
-	if e.perGroup == 0 || int64(e.perGroup) > 8*e.blockSize || e.inodesPerGroup == 0 {
+	const leastPerGroup = 256 // mkfs.ext4's
+	if e.perGroup < leastPerGroup || int64(e.perGroup) > 8*e.blockSize || e.inodesPerGroup == 0 {
 		return fmt.Errorf("damaged superblock: %d blocks and %d inodes in a group", e.perGroup, e.inodesPerGroup)
 	}
 	return nil
@@ -257,7 +258,7 @@ func (e *ext4FS) entries(dir string, block []byte, fn func(string, uint32) error
 
 // add adds an inode to the tree.
 func (e *ext4FS) add(name string, i *ext4Inode) error {
-	if err := e.entry(); err != nil {
+	if err := e.entry(e.root.tree, name); err != nil {
 		return err
 	}
 	typ, ok := typeOf(uint32(i.mode))

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/packed"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
@@ -18,8 +20,8 @@ const supported = "a bundle, a build directory that has one, an initrd (cpio), a
 	"tar, docker save and OCI archives, an OCI layout, ext4 (ext2, ext3), squashfs, erofs, " +
 	"disks with GPT or MBR, qcow2"
 
-// Open reads the image at path, which is known by its content and never by its
-// name. The error of anything else names path, what was found there and what is
+// Open reads the image that file is, which is known by its content and never by its
+// name. The error of anything else names file, what was found there and what is
 // supported. Close ends it.
 //
 // Of a directory, the bundle is read that it is or has as bundle/, or the OCI
@@ -34,13 +36,13 @@ const supported = "a bundle, a build directory that has one, an initrd (cpio), a
 //
 // A compressed archive is unpacked to a temporary file in os.TempDir that has no
 // name and goes with the process.
-func Open(ctx context.Context, path string, limits Limits) (*Image, error) {
+func Open(ctx context.Context, file string, limits Limits) (*Image, error) {
 	o := &opener{ctx: ctx, limits: limits}
-	img, err := o.open(path)
+	img, err := o.open(file)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), o.closeAll())
+		return nil, errors.Join(fmt.Errorf("%s: %w", file, err), o.closeAll())
 	}
-	img.Path, img.close = path, o.close
+	img.Path, img.close = file, o.close
 	return img, nil
 }
 
@@ -54,6 +56,7 @@ type opener struct {
 	ctx      context.Context
 	limits   Limits
 	files    int
+	names    int // bytes of them
 	unpacked int64
 	temp     *os.File // of all that was unpacked; nil before
 	tempEnd  int64
@@ -69,10 +72,35 @@ func (o *opener) closeAll() error {
 	return err
 }
 
-// entry is called for each entry of a tree.
-func (o *opener) entry() error {
-	if o.files++; o.files > o.limits.Files {
+// maxDepth and maxNames bound what names may take: a short archive can have long
+// ones in it, and each directory above a file that it does not mention is one
+// more. They are far above any image that boots.
+const (
+	maxDepth = 128
+	maxNames = 512 << 20
+)
+
+// entry is called for each entry of a tree, before it is added.
+func (o *opener) entry(tree *rootfs.Tree, name string) error {
+	added := 1
+	if _, ok := tree.Get(path.Dir(name)); !ok {
+		added = strings.Count(name, "/")
+	}
+	if strings.Count(name, "/") > maxDepth {
+		return fmt.Errorf("%.100q… is more than %d directories deep", name, maxDepth)
+	}
+	return o.count(added, name)
+}
+
+// count counts n files whose names are no longer than name.
+func (o *opener) count(n int, name string) error {
+	o.files += n
+	o.names += n * len(name)
+	if o.files > o.limits.Files {
 		return fmt.Errorf("holds more than %d files", o.limits.Files)
+	}
+	if o.names > maxNames {
+		return fmt.Errorf("its files' names take more than %d bytes", maxNames)
 	}
 	return o.ctx.Err()
 }
@@ -86,19 +114,23 @@ func (o *opener) contents(n int64) error {
 	return nil
 }
 
-func (o *opener) open(path string) (*Image, error) {
-	info, err := os.Stat(path)
+func (o *opener) open(file string) (*Image, error) {
+	info, err := os.Stat(file)
 	if err != nil {
 		return nil, reason(err)
 	}
 	if info.IsDir() {
-		return o.openDir(path)
+		return o.openDir(file)
 	}
-	s, err := o.openFile(path)
+	s, err := o.openFile(file)
 	if err != nil {
 		return nil, err
 	}
-	return o.openImage(s)
+	img, err := o.openImage(s)
+	if err == nil && img.Format == "kernel" {
+		img.Kernel.Path = file
+	}
+	return img, err
 }
 
 // reason is err without the path, which Open says.
@@ -111,15 +143,15 @@ func reason(err error) error {
 }
 
 // openFile opens a regular file: reading anything else may never end.
-func (o *opener) openFile(path string) (source, error) {
-	info, err := os.Stat(path)
+func (o *opener) openFile(file string) (source, error) {
+	info, err := os.Stat(file)
 	if err != nil {
 		return source{}, reason(err)
 	}
 	if !info.Mode().IsRegular() {
 		return source{}, fmt.Errorf("is neither a file nor a directory (%v); supported: %s", info.Mode().Type(), supported)
 	}
-	f, err := os.Open(path)
+	f, err := os.Open(file)
 	if err != nil {
 		return source{}, reason(err)
 	}
@@ -144,7 +176,7 @@ func (o *opener) openDir(dir string) (*Image, error) {
 		}
 		return img, findKernel(img)
 	}
-	return nil, fmt.Errorf("is a directory with neither kernel and initrd nor bundle/ in it; supported: %s", supported)
+	return nil, fmt.Errorf("is a directory with neither kernel and initrd nor bundle/ nor oci-layout in it; supported: %s", supported)
 }
 
 func exists(dir, name string) bool {

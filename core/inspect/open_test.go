@@ -59,8 +59,9 @@ func TestABundleAndTheDirectoryAroundItAreOneImage(t *testing.T) {
 func TestAKernelAloneIsAnImage(t *testing.T) {
 	t.Parallel()
 	for version, data := range map[string][]byte{"6.12.107": bzImage(), "6.18.1-lean": arm64Image()} {
-		img := open(t, writeFile(t, "initrd.tar", data))
-		if img.Format != "kernel" || img.Kernel.Version != version || img.Kernel.Bytes != int64(len(data)) {
+		file := writeFile(t, "initrd.tar", data)
+		img := open(t, file)
+		if img.Format != "kernel" || img.Kernel.Path != file || img.Kernel.Version != version || img.Kernel.Bytes != int64(len(data)) {
 			t.Errorf("it is a %s: %+v", img.Format, img.Kernel)
 		}
 	}

@@ -400,7 +400,7 @@ func (q *squashfsFS) listing(dir string, c *squashCursor, size int64, fn func(na
 }
 
 func (q *squashfsFS) add(name string, i *squashInode) error {
-	if err := q.entry(); err != nil {
+	if err := q.entry(q.root.tree, name); err != nil {
 		return err
 	}
 	if i.basic() == squashSocket {

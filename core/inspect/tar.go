@@ -69,7 +69,7 @@ func (o *opener) tar(s source) (*root, error) {
 		return r, o.container(r, files)
 	}
 	return r, o.eachTar(in, func(h *tar.Header, body source) error {
-		if err := o.entry(); err != nil {
+		if err := o.entry(r.tree, tarName(h)); err != nil {
 			return err
 		}
 		return r.addTar(h, body)
@@ -138,7 +138,7 @@ func (o *opener) layer(r *root, s source) error {
 		if _, ok := whiteout(tarName(h)); ok {
 			return nil
 		}
-		if err := o.entry(); err != nil {
+		if err := o.entry(r.tree, tarName(h)); err != nil {
 			return err
 		}
 		return r.addTar(h, body)

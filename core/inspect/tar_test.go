@@ -204,6 +204,7 @@ func TestHostileTarsAreRefused(t *testing.T) {
 		"cut short":             {tarBytes(t, sampleTree(t))[:100_000], "cut short"},
 		"leads out":             {tarOf(t, "../x=y"), ".."},
 		"too many":              {tarOf(t, strings.Split(strings.Repeat("a=b,", 1001), ",")[:1001]...), "more than 1000 files"},
+		"too many layers":       {tarOf(t, "a=", `manifest.json=[{"Config":"c","Layers":["a"`+strings.Repeat(`,"a"`, 1000)+`]}]`), "has 1001 layers"},
 		"no index":              {tarOf(t, "oci-layout={}"), "index.json is missing"},
 		"no JSON":               {layout("x"), "index.json: invalid"},
 		"a digest leads out":    {layout(`{"manifests":[{"digest":"../../etc:passwd"}]}`), "is no digest"},
