@@ -230,6 +230,7 @@ func TestFirmwareBootsADisk(t *testing.T) {
 				break
 			}
 		}
+		s.Kill() // its lock on scratch goes with it
 	}
 }
 
