@@ -9,6 +9,8 @@ VM       ?=
 VARS     ?=
 # More flags for leanlab, such as --offline or --mirror=DIR.
 FLAGS    ?=
+# Flags of `leanlab run` for make run, and arguments of the app: RUN="-p 4000:4000 -- ARG"
+RUN      ?=
 
 GO         ?= go
 DEFINITION := hcl/$(STRATEGY).hcl
@@ -42,8 +44,8 @@ validate: $(BINARIES) ## check the definition without building
 	@bin/leanlab validate $(SELECT)
 
 .PHONY: run
-run: vm ## put this terminal at the VM's console (Ctrl-A X ends it)
-	@bin/leanlab run $(SELECT)
+run: vm ## put this terminal at the VM's console (Ctrl-A X ends it); RUN="-p 4000:4000"
+	@bin/leanlab run $(SELECT) $(RUN)
 
 .PHONY: linux-menuconfig busybox-menuconfig savedefconfig
 linux-menuconfig: ## edit the kernel's configuration; changes land in kernel-configs/

@@ -186,7 +186,7 @@ func TestStartSaysWhatQEMUSays(t *testing.T) {
 	}
 }
 
-func TestFirmwareBootsADiskAndGuestSeesScratch(t *testing.T) {
+func TestFirmwareBootsADisk(t *testing.T) {
 	t.Parallel()
 	requireQEMU(t)
 	if testArch() != "x86_64" {
@@ -200,9 +200,13 @@ func TestFirmwareBootsADiskAndGuestSeesScratch(t *testing.T) {
 	if err := os.WriteFile(disk, append(sector, make([]byte, 1<<20)...), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	scratch := filepath.Join(t.TempDir(), "scratch")
+	if err := os.WriteFile(scratch, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, readOnly := range []bool{false, true} {
 		dir, ctx := t.TempDir(), soon(t)
-		s, err := Start(ctx, Config{Arch: "x86_64", Disk: disk, Scratch: disk, ReadOnly: readOnly, MemoryMiB: 64}, dir, false)
+		s, err := Start(ctx, Config{Arch: "x86_64", Disk: disk, Scratch: scratch, ReadOnly: readOnly, MemoryMiB: 64}, dir, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,6 +230,7 @@ func TestFirmwareBootsADiskAndGuestSeesScratch(t *testing.T) {
 				break
 			}
 		}
+		s.Kill() // its lock on scratch goes with it
 	}
 }
 

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -59,18 +58,18 @@ func shutDown(ctx context.Context, i *instance.Instance, timeout time.Duration) 
 			}
 			return "ended, but not by powering off", kill(i)
 		case <-limited.Done():
-			err = fmt.Errorf("did not go down in %v", timeout)
+			err = limited.Err()
 		}
 	}
 	switch {
 	case ctx.Err() != nil:
 		return "", stoppedError{"goes on"}
+	case limited.Err() != nil:
+		return fmt.Sprintf("did not go down in %v and was killed", timeout), kill(i)
 	case waitGone(i):
 		return "ended meanwhile", nil
-	case errors.Is(err, context.DeadlineExceeded):
-		err = fmt.Errorf("was not reached through its monitor in %v", timeout)
 	}
-	return fmt.Sprintf("%v and was killed", err), kill(i)
+	return fmt.Sprintf("was killed, since its power button cannot be pressed (%v)", err), kill(i)
 }
 
 // exitLimit is how long QEMU may take to exit once it has closed its sockets.
