@@ -19,7 +19,7 @@ import (
 // name without a leading slash.
 type containerFiles map[string]source
 
-// maxLayers is far above what a registry or overlayfs takes, 127 and 500.
+// maxLayers is far above what overlayfs stacks, 500.
 const maxLayers = 1000
 
 // maxJSON is far above any manifest; registries take 4 MiB.
