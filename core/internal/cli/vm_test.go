@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -427,12 +428,9 @@ end
 // of this machine.
 func sharedObject(t *testing.T) string {
 	t.Helper()
-	for _, pattern := range []string{"/lib/*/libm.so.6", "/lib64/libm.so.6", "/usr/lib/libm.so.6"} {
-		if found, err := filepath.Glob(pattern); err == nil && len(found) > 0 {
-			data, err := os.ReadFile(found[0])
-			if err != nil {
-				t.Fatal(err)
-			}
+	triplet := map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[runtime.GOARCH]
+	for _, path := range []string{"/lib/" + triplet + "/libm.so.6", "/lib64/libm.so.6", "/usr/lib/libm.so.6"} {
+		if data, err := os.ReadFile(path); err == nil {
 			return string(data)
 		}
 	}

@@ -69,7 +69,7 @@ func (e *Engine) proofStep(ctx context.Context, image string) (store.Step, error
 		"memory": fmt.Sprint(e.proofMemoryMiB()),
 		"expect": strings.Join(e.VM.Proof.Expect, "\n"),
 		"qemu":   version,
-		"recipe": "2",
+		"recipe": "3",
 	}}, err
 }
 
