@@ -10,10 +10,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/somebloke1/elixir-lean-lab/core/packed"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
 
-var errNoKernel = errors.New("is no Linux kernel that is known: x86's bzImage, arm64's Image")
+var errNoKernel = errors.New("is no Linux kernel that is known: x86's bzImage, arm64's Image, as it is or in gzip")
 
 // kernelOf reads a kernel image's header: Documentation/arch/x86/boot.rst, "The
 // Real-Mode Kernel Header"; Documentation/arch/arm64/booting.rst, 4.
@@ -36,10 +39,39 @@ func kernelOf(s source) (*Kernel, error) {
 		if k.Version, err = banner(s); err != nil {
 			return nil, err
 		}
+	case packed.Detect(head) == "gzip":
+		// An arm64 Image does not unpack itself, so it is passed around in gzip.
+		k.Version, err = zippedVersion(s)
+		return k, err
 	default:
 		return nil, errNoKernel
 	}
 	return k, nil
+}
+
+// maxZipped bounds what a kernel in gzip may unpack to: what QEMU takes
+// (LOAD_IMAGE_MAX_GUNZIP_BYTES).
+const maxZipped = 256 << 20
+
+// zippedVersion is the version of an arm64 Image in gzip.
+func zippedVersion(s source) (string, error) {
+	z, err := gzip.NewReader(io.NewSectionReader(s, 0, s.Size()))
+	if err != nil {
+		return "", errNoKernel
+	}
+	head := make([]byte, 0x40)
+	if _, err := io.ReadFull(z, head); err != nil || string(head[0x38:][:4]) != "ARM\x64" {
+		return "", errNoKernel
+	}
+	rest, err := io.ReadAll(io.LimitReader(z, maxZipped+1))
+	if err != nil {
+		return "", fmt.Errorf("the gzip around the kernel: %w", err)
+	}
+	if len(rest) > maxZipped {
+		return "", fmt.Errorf("the kernel unpacks to more than %d MiB, which no loader takes", maxZipped>>20)
+	}
+	image := io.NewSectionReader(bytes.NewReader(rest), 0, int64(len(rest)))
+	return banner(source{SectionReader: image, on: s.on})
 }
 
 // findKernel looks for the kernel in the root itself: what /vmlinuz or

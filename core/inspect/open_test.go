@@ -58,10 +58,13 @@ func TestABundleAndTheDirectoryAroundItAreOneImage(t *testing.T) {
 
 func TestAKernelAloneIsAnImage(t *testing.T) {
 	t.Parallel()
-	for version, data := range map[string][]byte{"6.12.107": bzImage(), "6.18.1-lean": arm64Image()} {
-		file := writeFile(t, "initrd.tar", data)
+	for _, k := range []struct {
+		version string
+		data    []byte
+	}{{"6.12.107", bzImage()}, {"6.18.1-lean", arm64Image()}, {"6.18.1-lean", compress(t, arm64Image(), compressors["gzip"]...)}} {
+		file := writeFile(t, "initrd.tar", k.data)
 		img := open(t, file)
-		if img.Format != "kernel" || img.Kernel.Path != file || img.Kernel.Version != version || img.Kernel.Bytes != int64(len(data)) {
+		if img.Format != "kernel" || img.Kernel.Path != file || img.Kernel.Version != k.version || img.Kernel.Bytes != int64(len(k.data)) {
 			t.Errorf("it is a %s: %+v", img.Format, img.Kernel)
 		}
 	}
