@@ -94,7 +94,7 @@ func (a *App) command() *cobra.Command {
 	root.AddCommand(
 		a.buildCommand(), a.planCommand(), a.validateCommand(),
 		a.runCommand(), a.psCommand(), a.consoleCommand(), a.logsCommand(), a.stopCommand(), a.execCommand(),
-		a.analyzeCommand(), a.diffCommand(), a.benchCommand(),
+		a.verifyCommand(), a.analyzeCommand(), a.diffCommand(), a.benchCommand(),
 		a.leanCommand(), a.sourcesCommand(), a.cacheCommand(), a.configureCommand(),
 	)
 	return root

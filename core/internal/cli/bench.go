@@ -150,13 +150,13 @@ func (a *App) compare(baseline, now *report.Bench, limit float64) error {
 	return nil
 }
 
-func writePage(path string, b *report.Bench, write func(io.Writer, *report.Bench) error) error {
+func writePage[T any](path string, result T, write func(io.Writer, T) error) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := write(f, b); err != nil {
+	if err := write(f, result); err != nil {
 		return err
 	}
 	return f.Close()

@@ -203,6 +203,41 @@ func TestDefaultVMHoldsToItsFigures(t *testing.T) {
 	}
 }
 
+func TestVerifyTellsWhatWorksFromWhatDoesNot(t *testing.T) {
+	t.Parallel()
+	serve := `IO.puts("serving")
+    spawn(fn ->
+      {:ok, listener} = :gen_tcp.listen(4000, [:binary, active: false])
+      Stream.repeatedly(fn ->
+        {:ok, socket} = :gen_tcp.accept(listener)
+        {:ok, "GET " <> rest} = :gen_tcp.recv(socket, 0)
+        status = if String.starts_with?(rest, "/health "), do: "200 OK", else: "404 Not Found"
+        :gen_tcp.send(socket, "HTTP/1.1 #{status}\r\nconnection: close\r\n\r\nfine")
+        :gen_tcp.close(socket)
+      end)
+      |> Stream.run()
+    end)`
+	p := newProject(t, with(app("", fmt.Sprintf(demo, serve)), "vm.hcl", vmBlock("app", "")))
+	p.build("--no-proof")
+	code, out, log := p.leanlab("verify", "build/t", "--expect", "serving", "--http", "4000/health 200 fine",
+		"--http", "4000/other 404", "--eval", "Application.spec(:demo, :vsn) => ~c\"0.1.0\"", "--junit", "junit.xml")
+	if code != exitOK || strings.Count(out, "ok    ") != 6 {
+		t.Errorf("it ended with %d:\n%s%s", code, out, log)
+	}
+	if junit, err := os.ReadFile(filepath.Join(p.dir, "junit.xml")); err != nil || !strings.Contains(string(junit), `tests="6" failures="0"`) {
+		t.Errorf("JUnit's report: %v\n%s", err, junit)
+	}
+	code, out, log = p.leanlab("verify", "build/t", "--timeout", "30s", "--http", "4000/other 200", "--eval", "raise \"oh\" => 1")
+	for _, want := range []string{"FAIL  answers 4000/other 200", "the status is 404, not 200", "** (RuntimeError) oh", "ok    goes down in order"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if code != exitFailed || !strings.Contains(log, "2 of 4 checks failed") {
+		t.Errorf("it ended with %d: %s", code, log)
+	}
+}
+
 func TestTwoBenchesAgreeToTheDigit(t *testing.T) {
 	t.Parallel()
 	root := checkout(t)
