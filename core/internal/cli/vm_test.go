@@ -318,8 +318,9 @@ func TestEditedAppIsAllThatIsBuiltAgain(t *testing.T) {
 
 func TestPathDependencyBesideTheAppIsSeen(t *testing.T) {
 	t.Parallel()
+	unique := strconv.FormatInt(time.Now().UnixNano(), 36) // no earlier run of this test has built these
 	shared := func(text string) string {
-		return fmt.Sprintf("defmodule Shared do\n  def text, do: %q\nend\n", text)
+		return fmt.Sprintf("defmodule Shared do\n  def text, do: %q\nend\n", text+unique)
 	}
 	files := with(app(`, deps: [{:shared, path: "../shared"}]`, fmt.Sprintf(demo, `IO.puts(Shared.text())`)), "shared/lib/shared.ex", shared("one"))
 	files["shared/mix.exs"] = `defmodule Shared.MixProject do
