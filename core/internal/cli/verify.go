@@ -271,14 +271,19 @@ const maxBody = 1 << 20
 // ask repeats the request until it is answered as it must be: a program may
 // listen a moment after it is ready.
 func (r request) ask(ctx context.Context) error {
+	var last error
 	for {
 		err := r.once(ctx)
 		if err == nil {
 			return nil
 		}
+		// The try that the end of the time cut short says less than the one before.
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return err
+			return last
 		case <-time.After(again):
 		}
 	}

@@ -227,7 +227,7 @@ func TestVerifyTellsWhatWorksFromWhatDoesNot(t *testing.T) {
 	if junit, err := os.ReadFile(filepath.Join(p.dir, "junit.xml")); err != nil || !strings.Contains(string(junit), `tests="6" failures="0"`) {
 		t.Errorf("JUnit's report: %v\n%s", err, junit)
 	}
-	code, out, log = p.leanlab("verify", "build/t", "--timeout", "30s", "--http", "4000/other 200", "--eval", "raise \"oh\" => 1")
+	code, out, log = p.leanlab("verify", "build/t", "--timeout", "1m", "--http", "4000/other 200", "--eval", "raise \"oh\" => 1")
 	for _, want := range []string{"FAIL  answers 4000/other 200", "the status is 404, not 200", "** (RuntimeError) oh", "ok    goes down in order"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
