@@ -83,6 +83,7 @@ type prover struct {
 	proof   Proof
 
 	stage   string   // the last mark: "", "init", "beam", "ready", "exit", "down"
+	asked   bool     // an iex prompt was seen
 	missing []string // of Check.Expect
 	status  string   // of the exit mark: "status=0"
 	crash   *Failure
@@ -92,7 +93,8 @@ var (
 	uptimeMark = regexp.MustCompile(`leanlab: (init|beam|ready) uptime=(\d+)(?: mem_total_kib=(\d+) mem_available_kib=(\d+))?`)
 	exitMark   = regexp.MustCompile(`leanlab: exit ((?:status|signal)=\d+)`)
 	// IEx prompts: "iex(1)>", "iex(name@host)1>" (lib/iex/lib/iex/config.ex).
-	prompt = regexp.MustCompile(`\biex\([^)]*\)\d*> *$`)
+	// /init's mark may follow one on its line.
+	prompt = regexp.MustCompile(`\biex\([^)]*\)\d*> *(leanlab: .*)?$`)
 )
 
 // see takes a line in. A mark counts wherever it stands in a line, since BEAM
@@ -100,6 +102,7 @@ var (
 func (p *prover) see(line string, whole bool) {
 	if p.stage != "" && p.stage != "init" {
 		p.missing = dropSeen(p.missing, line)
+		p.asked = p.asked || prompt.MatchString(line)
 	}
 	if !whole {
 		return
@@ -276,10 +279,8 @@ func (p *prover) evaluate(ctx context.Context) error {
 	if p.check.Eval == "" {
 		return nil
 	}
-	// The prompt may stand on the screen already.
-	prompted := func(line string) bool { return prompt.MatchString(line) }
-	if last := p.vm.Screen(1); len(last) == 0 || !prompted(last[0]) {
-		if err := p.until(ctx, prompted, p.noAnswer("there is no iex prompt")); err != nil {
+	if !p.asked { // it may have come before the mark that BEAM is ready
+		if err := p.until(ctx, func(string) bool { return p.asked }, p.noAnswer("there is no iex prompt")); err != nil {
 			return err
 		}
 	}

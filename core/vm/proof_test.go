@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/u-root/u-root/pkg/cpio"
 )
@@ -205,4 +206,27 @@ func TestLeastMemoryIsFoundByBooting(t *testing.T) {
 		t.Errorf("%d MiB", least)
 	}
 	t.Logf("%d MiB", least)
+}
+
+func TestPromptCountsWhereverItStandsBesideTheMarks(t *testing.T) {
+	t.Parallel()
+	const ready = "leanlab: ready uptime=7 mem_total_kib=2 mem_available_kib=1"
+	for name, lines := range map[string][]string{
+		"before the mark":  {"leanlab: beam uptime=5", "iex(1)> ", ready},
+		"on its line":      {"leanlab: beam uptime=5", "iex(1)> " + ready},
+		"after the mark":   {"leanlab: beam uptime=5", ready, "iex(n@h)1>"},
+		"with BEAM's mark": {"leanlab: beam uptime=5 iex(1)>", "", ready, "iex(1)> "},
+	} {
+		p := &prover{started: time.Now()}
+		for _, line := range lines {
+			p.see(line, true)
+		}
+		if !p.asked || p.stage != "ready" {
+			t.Errorf("%s: asked %v at stage %q", name, p.asked, p.stage)
+		}
+	}
+	p := &prover{stage: "ready"}
+	if p.see("iex(1)> 1+1", false); p.asked {
+		t.Error("a line that was typed counts as a prompt")
+	}
 }
