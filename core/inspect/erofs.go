@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
@@ -116,34 +115,14 @@ func (e *erofsFS) inode(number uint64) (*erofsInode, error) {
 	return i, nil
 }
 
-// tree reads all directories, without recursion.
 func (e *erofsFS) tree(rootInode uint64) error {
-	type dir struct {
-		path  string
-		inode uint64
-	}
-	for todo := []dir{{"/", rootInode}}; len(todo) > 0; {
-		d := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		err := e.directory(d.path, d.inode, func(name string, number uint64) error {
-			p := path.Join(d.path, name)
-			i, err := e.inode(number)
-			if err != nil {
-				return fmt.Errorf("%s: %w", p, err)
-			}
-			if i.mode&0xf000 == 0x4000 {
-				todo = append(todo, dir{p, number})
-			}
-			if err := e.add(p, i); err != nil {
-				return fmt.Errorf("%s: %w", p, err)
-			}
-			return nil
-		})
+	return walk(rootInode, e.directory, func(p string, number uint64) (directory bool, err error) {
+		i, err := e.inode(number)
 		if err != nil {
-			return err
+			return false, err
 		}
-	}
-	return nil
+		return i.mode&0xf000 == 0x4000, e.add(p, i)
+	})
 }
 
 func (e *erofsFS) directory(name string, number uint64, fn func(string, uint64) error) error {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
@@ -154,34 +153,14 @@ func (e *ext4FS) inode(number uint32) (*ext4Inode, error) {
 	return i, nil
 }
 
-// tree reads all directories, without recursion.
 func (e *ext4FS) tree() error {
-	type dir struct {
-		path  string
-		inode uint32
-	}
-	for todo := []dir{{"/", ext4RootInode}}; len(todo) > 0; {
-		d := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		err := e.directory(d.path, d.inode, func(name string, number uint32) error {
-			p := path.Join(d.path, name)
-			i, err := e.inode(number)
-			if err != nil {
-				return fmt.Errorf("%s: %w", p, err)
-			}
-			if i.mode&0xf000 == 0x4000 {
-				todo = append(todo, dir{p, number})
-			}
-			if err := e.add(p, i); err != nil {
-				return fmt.Errorf("%s: %w", p, err)
-			}
-			return nil
-		})
+	return walk(uint32(ext4RootInode), e.directory, func(p string, number uint32) (directory bool, err error) {
+		i, err := e.inode(number)
 		if err != nil {
-			return err
+			return false, err
 		}
-	}
-	return nil
+		return i.mode&0xf000 == 0x4000, e.add(p, i)
+	})
 }
 
 // directory calls fn for each entry.

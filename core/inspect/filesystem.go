@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path"
 	"slices"
 	"sort"
 	"strings"
@@ -200,4 +201,35 @@ func (c *blockCache) get(position int64, decode func() ([]byte, error)) (b []byt
 	c.order = append(c.order, position)
 	c.blocks[position] = b
 	return b, nil
+}
+
+// walk goes through all directories of a file system, without recursion. list
+// calls its function for each entry of a directory; add takes an entry into the
+// tree and says whether it is a directory. N is how the file system refers to an
+// inode.
+func walk[N any](rootInode N, list func(dir string, inode N, entry func(name string, inode N) error) error,
+	add func(name string, inode N) (directory bool, err error)) error {
+	type dir struct {
+		path  string
+		inode N
+	}
+	for todo := []dir{{"/", rootInode}}; len(todo) > 0; {
+		d := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		err := list(d.path, d.inode, func(name string, inode N) error {
+			p := path.Join(d.path, name)
+			directory, err := add(p, inode)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p, err)
+			}
+			if directory {
+				todo = append(todo, dir{p, inode})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

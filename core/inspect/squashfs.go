@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 	"slices"
 
 	"github.com/pierrec/lz4/v4"
@@ -303,34 +302,14 @@ func (i *squashInode) basic() uint16 {
 
 func (i *squashInode) extended() bool { return i.typ > squashSocket }
 
-// tree reads all directories, without recursion.
 func (q *squashfsFS) tree(rootInode uint64) error {
-	type dir struct {
-		path string
-		ref  uint64
-	}
-	for todo := []dir{{"/", rootInode}}; len(todo) > 0; {
-		d := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		err := q.directory(d.path, d.ref, func(name string, ref uint64) error {
-			p := path.Join(d.path, name)
-			i, err := q.inode(ref)
-			if err != nil {
-				return fmt.Errorf("%s: %w", p, err)
-			}
-			if i.basic() == squashDirectory {
-				todo = append(todo, dir{p, ref})
-			}
-			if err := q.add(p, i); err != nil {
-				return fmt.Errorf("%s: %w", p, err)
-			}
-			return nil
-		})
+	return walk(rootInode, q.directory, func(p string, number uint64) (directory bool, err error) {
+		i, err := q.inode(number)
 		if err != nil {
-			return err
+			return false, err
 		}
-	}
-	return nil
+		return i.basic() == squashDirectory, q.add(p, i)
+	})
 }
 
 func (q *squashfsFS) directory(name string, ref uint64, fn func(name string, ref uint64) error) error {

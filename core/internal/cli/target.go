@@ -87,7 +87,7 @@ func stem(path string) string {
 
 func (a *App) kernelTarget(disk string, f machineFlags) (*target, error) {
 	kernel := a.path(f.kernel)
-	arch, err := archOf(kernel)
+	arch, err := image.KernelArch(kernel)
 	if err != nil {
 		return nil, err
 	}
@@ -100,18 +100,6 @@ func (a *App) kernelTarget(disk string, f machineFlags) (*target, error) {
 		return nil, usageError{errors.New("--kernel alone has no root to run: add --initrd, or a disk as IMAGE")}
 	}
 	return t, nil
-}
-
-// archOf is the architecture that a kernel is for.
-func archOf(kernel string) (string, error) {
-	err := image.CheckKernel(kernel, "x86_64")
-	if err == nil {
-		return "x86_64", nil
-	}
-	if image.CheckKernel(kernel, "aarch64") == nil {
-		return "aarch64", nil
-	}
-	return "", err
 }
 
 // bundleTarget is for a bundle's directory or the output of a build.
@@ -127,7 +115,7 @@ func bundleTarget(dir string) (*target, error) {
 			return nil, fmt.Errorf("%s: no bundle: %w; %s", dir, err, runnable)
 		}
 	}
-	arch, err := archOf(filepath.Join(dir, "kernel"))
+	arch, err := image.KernelArch(filepath.Join(dir, "kernel"))
 	if err != nil {
 		return nil, err
 	}
