@@ -81,14 +81,8 @@ func (d *debian) find(ctx context.Context, req Request, want *Release) (found, e
 	}
 	var said []error
 	for _, suite := range slices.Compact([]string{d.o.Suite, suiteNewest}) {
-		f, err := d.findIn(ctx, suite, req, mirrors)
-		if err == nil && want != nil && f.release.SHA256 != want.SHA256 {
-			err = fmt.Errorf("%s has %s with sha256 %s", suite, f.release.File, f.release.SHA256)
-		}
+		f, err := d.findIn(ctx, suite, req, want, mirrors)
 		if err == nil {
-			if want != nil {
-				f.release = *want
-			}
 			return f, nil
 		}
 		said = append(said, err)
@@ -97,7 +91,7 @@ func (d *debian) find(ctx context.Context, req Request, want *Release) (found, e
 }
 
 // findIn looks req up in one suite.
-func (d *debian) findIn(ctx context.Context, suite string, req Request, mirrors []aptEntry) (found, error) {
+func (d *debian) findIn(ctx context.Context, suite string, req Request, want *Release, mirrors []aptEntry) (found, error) {
 	index, ok := d.suites[suite]
 	if !ok {
 		if index = d.refresh(ctx, suite, mirrors); ctx.Err() == nil {
@@ -111,12 +105,50 @@ func (d *debian) findIn(ctx context.Context, suite string, req Request, mirrors 
 	if err != nil {
 		return found{}, fmt.Errorf("%s: %w", suite, err)
 	}
-	r, err := chooseSource(text, req)
+	releases, err := chooseSources(text, req)
 	if err != nil {
 		return found{}, fmt.Errorf("%s %w", suite, err)
 	}
-	path := strings.TrimPrefix(r.URL, debianScheme)
-	return found{release: r, url: index.mirror + "/" + path, client: d.settings.client}, nil
+	at := func(r Release) found {
+		return found{release: r, url: index.mirror + "/" + strings.TrimPrefix(r.URL, debianScheme), client: d.settings.client}
+	}
+	if want != nil {
+		for _, r := range releases {
+			if r.SHA256 == want.SHA256 {
+				f := at(r)
+				f.release = *want
+				return f, nil
+			}
+		}
+		return found{}, fmt.Errorf("%s has %s with sha256 %s", suite, releases[0].File, releases[0].SHA256)
+	}
+	// After a point release a suite lists several, and a mirror may have its
+	// index before it has the newest of them.
+	for _, r := range releases {
+		f := at(r)
+		if !d.missing(ctx, f.url) {
+			return f, nil
+		}
+		d.o.Logf("Debian %s: %s lists %s and does not have it", suite, index.mirror, r.File)
+	}
+	return at(releases[0]), nil // to be told why, when it is fetched
+}
+
+// missing says that the mirror has no such file. Any other answer, or none, is
+// for the download to tell.
+func (d *debian) missing(ctx context.Context, url string) bool {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, url, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := d.settings.client.Do(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusNotFound
 }
 
 // refresh has apt fetch and verify the lists of a suite, from the first mirror
@@ -264,10 +296,11 @@ func aptComplaint(stderr string, err error) string {
 	return strings.Join(lines, "\n")
 }
 
-// chooseSource reads the stanzas of a Sources index (deb-src, as apt-cache
-// showsrc prints them) and returns the newest .orig tarball in the series.
-func chooseSource(text []byte, req Request) (Release, error) {
-	var best Release
+// chooseSources reads the stanzas of a Sources index (deb-src, as apt-cache
+// showsrc prints them) and returns the .orig tarballs in the series, the newest
+// first.
+func chooseSources(text []byte, req Request) ([]Release, error) {
+	var in []Release
 	var has []string
 	for _, s := range parseStanzas(text) {
 		if s.get("Package") != debianNames[req.Name] {
@@ -280,17 +313,18 @@ func chooseSource(text []byte, req Request) (Release, error) {
 		if !slices.Contains(has, r.Version) {
 			has = append(has, r.Version)
 		}
-		if InSeries(r.Version, req.Series) && (best.File == "" || compareVersions(r.Version, best.Version) > 0) {
-			best = r
+		if InSeries(r.Version, req.Series) && !slices.Contains(in, r) {
+			in = append(in, r)
 		}
 	}
 	switch {
-	case best.File != "":
-		return best, nil
+	case len(in) > 0:
+		slices.SortStableFunc(in, func(a, b Release) int { return compareVersions(b.Version, a.Version) })
+		return in, nil
 	case len(has) == 0:
-		return Release{}, fmt.Errorf("has no source package %s with an .orig tarball", debianNames[req.Name])
+		return nil, fmt.Errorf("has no source package %s with an .orig tarball", debianNames[req.Name])
 	}
-	return Release{}, fmt.Errorf("has %s %s, not %s", debianNames[req.Name], strings.Join(has, ", "), req.Series)
+	return nil, fmt.Errorf("has %s %s, not %s", debianNames[req.Name], strings.Join(has, ", "), req.Series)
 }
 
 // sourceRelease finds the .orig tarball in one stanza of a Sources index.

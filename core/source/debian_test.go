@@ -129,7 +129,7 @@ func TestTheOrigTarballOfTheSeriesIsChosenFromASourcesIndex(t *testing.T) {
 		{"no size", strings.Replace(erlangStanza, " 47613664 ", " -1 ", 1), erlang27, "", "", "has no source package"},
 		{"empty", "", erlang27, "", "", "has no source package"},
 	} {
-		r, err := chooseSource([]byte(c.index), c.req)
+		all, err := chooseSources([]byte(c.index), c.req)
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%s: %v, want %s", c.name, err, c.err)
@@ -138,8 +138,9 @@ func TestTheOrigTarballOfTheSeriesIsChosenFromASourcesIndex(t *testing.T) {
 		}
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
+			continue
 		}
-		if r.Version != c.version || r.File != c.file || r.check() != nil {
+		if r := all[0]; r.Version != c.version || r.File != c.file || r.check() != nil {
 			t.Errorf("%s: %+v: %v", c.name, r, r.check())
 		}
 	}
@@ -212,8 +213,8 @@ func (r *repository) gpg(t *testing.T, stdin []byte, args ...string) []byte {
 	return out
 }
 
-// publish makes a suite with one source package: its index, and its signed
-// Release file. The archive lies in the pool; a .dsc is listed, but not there.
+// publish adds a source package to a suite: to its index, which the Release file
+// is signed for. The archive lies in the pool; a .dsc is listed, but not there.
 func (r *repository) publish(t *testing.T, suite, name, version string, archive []byte) {
 	t.Helper()
 	dir := "pool/main/" + name[:1] + "/" + name
@@ -223,6 +224,9 @@ func (r *repository) publish(t *testing.T, suite, name, version string, archive 
 	index := fmt.Sprintf("Package: %s\nBinary: %s\nVersion: 1:%s-1\nMaintainer: A <a@example.org>\nArchitecture: any\nFormat: 3.0 (quilt)\n"+
 		"Directory: %s\nFiles:\n %032x 100 %s\n %032x %d %s\nChecksums-Sha256:\n %064x 100 %s\n %s %d %s\n\n",
 		name, name, version, dir, 1, dsc, 2, len(archive), orig, 3, dsc, digest(archive), len(archive), orig)
+	if before, err := os.ReadFile(r.path(suite, "main/source/Sources")); err == nil {
+		index = string(before) + index
+	}
 	write(t, r.path(suite, "main/source/Sources"), index)
 	release := fmt.Sprintf("Origin: Debian\nSuite: %s\nCodename: %s\nDate: %s\nArchitectures: amd64\nComponents: main\nSHA256:\n %s %d main/source/Sources\n",
 		suite, suite, time.Now().UTC().Format(time.RFC1123), digest([]byte(index)), len(index))
@@ -284,6 +288,32 @@ func TestDebiansSignedArchiveServes(t *testing.T) {
 	}
 	_, path = get(t, repo.sources(t, Options{Lock: lock}), Request{Name: "erlang", Series: "27"})
 	wantContent(t, path, testContent)
+}
+
+func TestTheNewestThatTheMirrorHasServes(t *testing.T) {
+	t.Parallel()
+	repo := newRepository(t)
+	repo.publish(t, "trixie", "erlang", "27.1+dfsg", testContent)
+	repo.publish(t, "trixie", "erlang", "27.3+dfsg", testContent[2:])
+	repo.publish(t, "trixie", "erlang", "27.2+dfsg", testContent[1:])
+	pool := filepath.Join(repo.dir, "debian/pool/main/e/erlang")
+	if err := os.Remove(filepath.Join(pool, "erlang_27.3+dfsg.orig.tar.xz")); err != nil {
+		t.Fatal(err)
+	}
+	lock := newLock(t)
+	got, path := get(t, repo.sources(t, Options{Lock: lock}), Request{Name: "erlang", Series: "27"})
+	wantContent(t, path, testContent[1:])
+	if got.Version != "27.2" {
+		t.Errorf("got %s", got.Version)
+	}
+
+	// Locked, it is the one that is locked, whatever else there is by now.
+	repo.publish(t, "trixie", "erlang", "27.4+dfsg", testContent[3:])
+	got, path = get(t, repo.sources(t, Options{Lock: lock}), Request{Name: "erlang", Series: "27"})
+	wantContent(t, path, testContent[1:])
+	if got.Version != "27.2" {
+		t.Errorf("locked: got %s", got.Version)
+	}
 }
 
 func TestDebiansArchiveIsRefusedUnlessTheSignatureChainHolds(t *testing.T) {
@@ -387,20 +417,22 @@ func FuzzAptSources(f *testing.F) {
 	})
 }
 
-func FuzzChooseSource(f *testing.F) {
+func FuzzChooseSources(f *testing.F) {
 	f.Add([]byte(erlangStanza))
 	f.Add([]byte("Package: erlang\nVersion: 27\n :\nChecksums-Sha256:\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		req := Request{Name: "erlang", Series: "27"}
-		r, err := chooseSource(text, req)
-		if err != nil {
-			return
+		all, err := chooseSources(text, req)
+		if err == nil && len(all) == 0 {
+			t.Error("neither a release nor an error")
 		}
-		if err := r.check(); err != nil {
-			t.Errorf("%+v: %v", r, err)
-		}
-		if r.request() != req || r.Origin != OriginDebian || r.Bytes <= 0 {
-			t.Errorf("%+v", r)
+		for _, r := range all {
+			if err := r.check(); err != nil {
+				t.Errorf("%+v: %v", r, err)
+			}
+			if r.request() != req || r.Origin != OriginDebian || r.Bytes <= 0 {
+				t.Errorf("%+v", r)
+			}
 		}
 	})
 }
