@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/check"
 )
 
 // Options says what to load and with which values.
@@ -79,7 +80,7 @@ type Budget struct {
 
 // Proof is how the image is tried out.
 type Proof struct {
-	Expect  []string      // each must be part of some line on the console
+	Checks  check.Set
 	Timeout time.Duration // for the whole boot, in real time
 	Memory  int64         // the guest's RAM in bytes, whole MiB
 }
