@@ -81,7 +81,7 @@ type Budget struct {
 // Proof is how the image is tried out.
 type Proof struct {
 	Checks  check.Set
-	Timeout time.Duration // for the whole boot, in real time
+	Timeout time.Duration // in real time: for the boot, for each request and evaluation, for going down
 	Memory  int64         // the guest's RAM in bytes, whole MiB
 }
 
