@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"strconv"
 	"strings"
 
@@ -146,10 +147,16 @@ func findBoot(r io.Reader) ([]byte, error) {
 
 func padded(n uint64) uint64 { return (n + 3) &^ 3 }
 
-// WithBoot writes the initrd with another boot file to w: the archive as it is,
-// and behind it, 4-byte aligned, a second one that holds only that file. The
-// kernel unpacks one over the other (buffer-format.rst).
-func WithBoot(w io.Writer, initrd string, boot Boot) error {
+// File is one that WithBoot lays beside the boot file.
+type File struct {
+	Name string // in BootPath's directory
+	Data []byte
+}
+
+// WithBoot writes the initrd with another boot file, and files beside that, to w:
+// the archive as it is, and behind it, 4-byte aligned, a second one that holds
+// only those. The kernel unpacks one over the other (buffer-format.rst).
+func WithBoot(w io.Writer, initrd string, boot Boot, beside ...File) error {
 	text, err := boot.Encode()
 	if err != nil {
 		return err
@@ -162,6 +169,11 @@ func WithBoot(w io.Writer, initrd string, boot Boot) error {
 	}
 	if err := tree.File(BootPath, 0o644, text); err != nil {
 		return err
+	}
+	for _, file := range beside {
+		if err := tree.File(path.Join(path.Dir(BootPath), file.Name), 0o644, file.Data); err != nil {
+			return err
+		}
 	}
 	f, err := os.Open(initrd)
 	if err != nil {

@@ -28,6 +28,9 @@ type Options struct {
 // leastStep is how exactly the smallest RAM is searched for, in MiB.
 const leastStep = 2
 
+// accelerator is the only one with which instructions can be counted.
+const accelerator = "tcg"
+
 // Measure measures the bundle at path: its directory, or build/<vm>.
 func Measure(ctx context.Context, path string, o Options) (*report.Measured, error) {
 	b, err := openBundle(path)
@@ -38,12 +41,19 @@ func Measure(ctx context.Context, path string, o Options) (*report.Measured, err
 	if m.Bytes, err = b.bytes(); err != nil {
 		return nil, err
 	}
+	if m.Built, err = builtFrom(filepath.Dir(b.config.Kernel)); err != nil {
+		return nil, err
+	}
 	// Without a network card: its answers come when the host delivers them, and
 	// the counts would differ from run to run.
 	check := vm.Check{Config: b.config}
-	check.MemoryMiB, check.Accel, check.Count = o.MemoryMiB, "tcg", true
+	check.MemoryMiB, check.Accel, check.Count = o.MemoryMiB, accelerator, true
 
 	err = measure(o.UI, b.name+": instructions", func() error { return counted(ctx, check, m) })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	err = measure(o.UI, b.name+": BEAM at work", func() error { return micro(ctx, check, m) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -81,7 +91,8 @@ func counted(ctx context.Context, check vm.Check, m *report.Measured) error {
 	if err != nil {
 		return err
 	}
-	m.Instructions = report.Instructions{Init: proof.Instructions.Init, Beam: proof.Instructions.BEAM, Ready: proof.Instructions.Ready}
+	i := proof.Instructions
+	m.Boot = report.Phases{Kernel: i.Init, Init: i.BEAM - i.Init, Beam: i.Ready - i.BEAM, Ready: i.Ready}
 	m.Memory = report.MeasuredMemory{GivenMiB: int64(proof.MemoryMiB), TotalKiB: proof.MemTotalKiB,
 		IdleKiB: proof.MemTotalKiB - proof.MemAvailableKiB}
 	return nil
@@ -110,6 +121,22 @@ func wall(ctx context.Context, check vm.Check, runs int, m *report.Measured) err
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
+
+// builtFrom reads what the manifest beside a bundle knows. A bundle that was copied
+// elsewhere has none.
+func builtFrom(dir string) (report.Built, error) {
+	manifest, err := report.Read(filepath.Join(filepath.Dir(dir), report.FileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return report.Built{}, nil
+	} else if err != nil {
+		return report.Built{}, err
+	}
+	built := report.Built{Strategy: manifest.Strategy, Lean: manifest.Lean.Level, Versions: map[string]string{}}
+	for _, source := range manifest.Sources {
+		built.Versions[source.Name] = source.Version
+	}
+	return built, nil
+}
 
 // bundle is an image that can be booted.
 type bundle struct {

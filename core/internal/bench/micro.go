@@ -1,0 +1,149 @@
+package bench
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/somebloke1/elixir-lean-lab/core/guest"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
+	"github.com/somebloke1/elixir-lean-lab/core/vm"
+)
+
+// microBeams are micro/leanlab_bench.erl as two compilers make it. OTP loads what
+// the compilers of its own release and of the two before it made, and promises no
+// more ("Support, Compatibility, Deprecations, and Removal", Compiled BEAM Code);
+// 29 does refuse what 25 made of a binary's match. So what 25 made is for 25 and
+// 26, which know nothing newer, and what 27 made for 27 to 29.
+//
+//go:embed micro/leanlab_bench.otp25.beam micro/leanlab_bench.otp27.beam
+var microBeams embed.FS
+
+// microModule is the module's name.
+const microModule = "leanlab_bench"
+
+// microEval loads the module that the guest's OTP takes and runs it. What is wrong
+// is said on the console: an exception would end BEAM.
+var microEval = fmt.Sprintf(`try `+
+	`File = case list_to_integer(erlang:system_info(otp_release)) < 27 of true -> "%[1]s.otp25.beam"; false -> "%[1]s.otp27.beam" end, `+
+	`{ok, Beam} = file:read_file(File), `+
+	`{module, %[2]s} = code:load_binary(%[2]s, File, Beam), `+
+	`%[2]s:run() `+
+	`catch _:Reason -> io:format(user, "leanlab: bench failed ~~0p~~nleanlab: bench end~~n", [Reason]) end.`,
+	path.Join(path.Dir(guest.BootPath), microModule), microModule)
+
+// microEnd is the last line that the guest prints of it.
+const microEnd = "leanlab: bench end"
+
+// micro boots once more, with the module beside the boot file, and takes what it
+// prints. An image that it cannot be put into is left out, with the reason.
+func micro(ctx context.Context, check vm.Check, m *report.Measured) error {
+	if check.Initrd == "" {
+		m.NoMicro = "the image has no initrd, into which the measuring module is put"
+		return nil
+	}
+	boot, err := guest.BootOf(check.Initrd)
+	if errors.Is(err, guest.ErrNoBoot) {
+		m.NoMicro = "the image's /init is not leanlab's, which would start the measuring module"
+		return nil
+	} else if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "leanlab-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	with := filepath.Join(dir, "initrd")
+	if err := writeMicro(with, check.Initrd, boot); err != nil {
+		return err
+	}
+	check.Initrd = with
+	check.Expect = []string{microEnd}
+	proof, err := vm.Prove(ctx, check)
+	if err != nil {
+		return err
+	}
+	said, err := parseMicro(proof.Console)
+	if err != nil {
+		return err
+	}
+	m.Micro, m.NoMicro = said.figures, said.failed
+	m.Built.Emulator = said.emulator
+	if m.Built.Versions["otp"] == "" && said.otp != "" {
+		m.Built.Versions = map[string]string{"otp": said.otp}
+	}
+	return nil
+}
+
+// writeMicro writes the initrd with the module and the expression that runs it.
+func writeMicro(path, initrd string, boot guest.Boot) error {
+	beams, err := microBeams.ReadDir("micro")
+	if err != nil {
+		return err
+	}
+	var files []guest.File
+	for _, beam := range beams {
+		data, err := microBeams.ReadFile("micro/" + beam.Name())
+		if err != nil {
+			return err
+		}
+		files = append(files, guest.File{Name: beam.Name(), Data: data})
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(guest.WithBoot(f, initrd, boot.WithEval(microEval), files...), f.Close())
+}
+
+// microSaid is what the guest said.
+type microSaid struct {
+	otp, emulator string // "27", "interpreter" or "jit"
+	figures       []report.Micro
+	failed        string // why there are none
+}
+
+// BEAM writes to the same terminal as /init and the kernel, so a line may stand
+// behind something else.
+var (
+	microHead   = regexp.MustCompile(`leanlab: bench otp=(\d+) emulator=(emu|jit)$`)
+	microFigure = regexp.MustCompile(`leanlab: bench ([a-z_]+) operations=(\d+) instructions=(\d+)$`)
+	microFailed = regexp.MustCompile(`leanlab: bench failed (.*)$`)
+)
+
+// parseMicro reads the console of a guest that has printed microEnd.
+func parseMicro(console []string) (microSaid, error) {
+	var said microSaid
+	for _, line := range console {
+		if m := microHead.FindStringSubmatch(line); m != nil {
+			said.otp, said.emulator = m[1], map[string]string{"emu": "interpreter", "jit": "jit"}[m[2]]
+		} else if m := microFailed.FindStringSubmatch(line); m != nil {
+			said.failed = "the measuring module does not run in this image: " + m[1]
+		} else if m := microFigure.FindStringSubmatch(line); m != nil {
+			operations, err1 := strconv.ParseInt(m[2], 10, 64)
+			instructions, err2 := strconv.ParseInt(m[3], 10, 64)
+			if err := errors.Join(err1, err2); err != nil || operations == 0 || instructions == 0 {
+				return said, fmt.Errorf("the guest's figure %q is none", m[0])
+			}
+			said.figures = append(said.figures, report.Micro{Name: m[1], Operations: operations, Instructions: instructions})
+		}
+	}
+	if said.failed != "" {
+		said.figures = nil
+		return said, nil
+	}
+	for _, name := range report.MicroNames() {
+		if !slices.ContainsFunc(said.figures, func(f report.Micro) bool { return f.Name == name }) {
+			return said, fmt.Errorf("the guest's console lacks the figure %q: did the app print so much that it was lost?", name)
+		}
+	}
+	return said, nil
+}
