@@ -32,6 +32,7 @@ type Measured struct {
 	Name    string         `json:"name"`
 	Path    string         `json:"path"`
 	Arch    string         `json:"arch"`
+	Digest  string         `json:"digest"` // SHA-256 of what was measured, lower-case hex
 	Built   Built          `json:"built"`
 	Bytes   Bytes          `json:"bytes"`
 	Boot    Phases         `json:"boot"` // without a network card: the same in every run

@@ -3,11 +3,14 @@ package report
 import (
 	"bytes"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
 )
 
 func benchSample() *Bench {
@@ -75,6 +78,36 @@ func TestABenchPageShowsNamesAsText(t *testing.T) {
 	}
 	if text := got.String(); strings.Contains(text, "<b>") || !strings.Contains(text, "jit | &lt;b&gt;") {
 		t.Error("the name of an image is not escaped")
+	}
+}
+
+func TestABenchPageInLightAndDarkAndOnAPhone(t *testing.T) {
+	t.Parallel()
+	var html bytes.Buffer
+	if err := BenchHTML(&html, benchSample()); err != nil {
+		t.Fatal(err)
+	}
+	p := openHTML(t, html.Bytes(), "table", 1280, 1000)
+	lengths := js[[]float64](p, `[...document.querySelectorAll("section:nth-of-type(2) .track")].map(t =>
+		[...t.children].reduce((sum, segment) => sum + segment.getBoundingClientRect().width, 0) / t.getBoundingClientRect().width)`)
+	for i, m := range benchSample().Images { // a segment that hardly is one is a pixel wide
+		if want := float64(m.Boot.Ready) / 1450e6; i >= len(lengths) || math.Abs(lengths[i]-want) > .004 {
+			t.Errorf("the bars of the boot are %.3f long, want %.3f at %d", lengths, want, i)
+		}
+	}
+	var backgrounds []string
+	for _, scheme := range []string{"light", "dark"} {
+		p.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
+		backgrounds = append(backgrounds, js[string](p, `getComputedStyle(document.body).backgroundColor`))
+		p.screenshot("bench-" + scheme + ".png")
+	}
+	if backgrounds[0] == backgrounds[1] {
+		t.Errorf("light and dark are both %s", backgrounds[0])
+	}
+	p.do(emulation.SetDeviceMetricsOverride(390, 844, 3, true))
+	p.screenshot("bench-phone.png")
+	if wide := js[int](p, `document.documentElement.scrollWidth`); wide > 390 {
+		t.Errorf("on a phone of 390 pixels the page is %d wide", wide)
 	}
 }
 
