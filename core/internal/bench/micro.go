@@ -77,8 +77,8 @@ func micro(ctx context.Context, check vm.Check, m *report.Measured) error {
 	}
 	m.Micro, m.NoMicro = said.figures, said.failed
 	m.Built.Emulator = said.emulator
-	if m.Built.Versions["otp"] == "" && said.otp != "" {
-		m.Built.Versions = map[string]string{"otp": said.otp}
+	if m.Built.Versions == nil { // no manifest has told more exactly
+		m.Built.Versions = map[string]string{"erlang": said.otp}
 	}
 	return nil
 }

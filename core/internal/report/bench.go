@@ -48,7 +48,7 @@ type Built struct {
 	Strategy string            `json:"strategy,omitempty"`
 	Lean     string            `json:"lean,omitempty"`     // level
 	Emulator string            `json:"emulator,omitempty"` // "interpreter" or "jit"
-	Versions map[string]string `json:"versions,omitempty"` // "otp": "27.3.4"; without a manifest "27"
+	Versions map[string]string `json:"versions,omitempty"` // "erlang": "27.3.4"; without a manifest "27"
 }
 
 // Phases are those of a boot: instructions that the guest executed in each of

@@ -90,7 +90,7 @@ func benchTables(b *Bench) []benchTable {
 			words("arch", func(m Measured) string { return m.Arch }),
 			words("lean", func(m Measured) string { return m.Built.Lean }),
 			words("emulator", func(m Measured) string { return m.Built.Emulator }),
-			words("OTP", func(m Measured) string { return m.Built.Versions["otp"] }),
+			words("OTP", func(m Measured) string { return m.Built.Versions["erlang"] }),
 			words("Elixir", func(m Measured) string { return m.Built.Versions["elixir"] }),
 			words("Linux", func(m Measured) string { return m.Built.Versions["linux"] })),
 		newBenchTable(b, "Size and memory", "",
