@@ -74,11 +74,12 @@ func Measure(ctx context.Context, path string, o Options) (*report.Measured, err
 	check := vm.Check{Config: b.config}
 	check.MemoryMiB, check.Accel, check.Count = o.MemoryMiB, accelerator, true
 
-	err = measure(o.UI, b.name+": instructions", func() error { return counted(ctx, check, m) })
+	var took time.Duration
+	err = measure(o.UI, b.name+": instructions", func() (err error) { took, err = counted(ctx, check, m); return err })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	err = measure(o.UI, b.name+": BEAM at work", func() error { return micro(ctx, check, m) })
+	err = measure(o.UI, b.name+": BEAM at work", func() error { return micro(ctx, check, took, m) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -110,17 +111,17 @@ func measure(out ui.UI, title string, do func() error) error {
 	return nil
 }
 
-// counted boots once and takes what is the same in every run.
-func counted(ctx context.Context, check vm.Check, m *report.Measured) error {
+// counted boots once and takes what is the same in every run, and how long it took.
+func counted(ctx context.Context, check vm.Check, m *report.Measured) (time.Duration, error) {
 	proof, err := vm.Prove(ctx, check)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	i := proof.Instructions
 	m.Boot = report.Phases{Kernel: i.Init, Init: i.BEAM - i.Init, Beam: i.Ready - i.BEAM, Ready: i.Ready}
 	m.Memory = report.MeasuredMemory{GivenMiB: int64(proof.MemoryMiB), TotalKiB: proof.MemTotalKiB,
 		IdleKiB: proof.MemTotalKiB - proof.MemAvailableKiB}
-	return nil
+	return proof.Wall, nil
 }
 
 // wall boots with hardware virtualisation; emulated seconds are the host's own.

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
@@ -30,7 +32,7 @@ var microBeams embed.FS
 const microModule = "leanlab_bench"
 
 // microEval loads the module that the guest's OTP takes and runs it. What is wrong
-// is said on the console: an exception would end BEAM.
+// is said on the console: an exception would end BEAM. It has no single quote.
 var microEval = fmt.Sprintf(`try `+
 	`File = case list_to_integer(erlang:system_info(otp_release)) < 27 of true -> "%[1]s.otp25.beam"; false -> "%[1]s.otp27.beam" end, `+
 	`{ok, Beam} = file:read_file(File), `+
@@ -43,8 +45,9 @@ var microEval = fmt.Sprintf(`try `+
 const microEnd = "leanlab: bench end"
 
 // micro boots once more, with the module beside the boot file, and takes what it
-// prints. An image that it cannot be put into is left out, with the reason.
-func micro(ctx context.Context, check vm.Check, m *report.Measured) error {
+// prints. An image that it cannot be put into is left out, with the reason. took is
+// how long the image needed until it was ready.
+func micro(ctx context.Context, check vm.Check, took time.Duration, m *report.Measured) error {
 	if check.Initrd == "" {
 		m.NoMicro = "the image has no initrd, into which the measuring module is put"
 		return nil
@@ -67,8 +70,12 @@ func micro(ctx context.Context, check vm.Check, m *report.Measured) error {
 	}
 	check.Initrd = with
 	check.Expect = []string{microEnd}
+	check.Timeout = 10*took + 30*time.Second // ten times is not slow any more: nothing will come
 	proof, err := vm.Prove(ctx, check)
-	if err != nil {
+	if failure := (*vm.Failure)(nil); errors.As(err, &failure) && failure.Kind == vm.Output {
+		m.NoMicro = fmt.Sprintf("%s, which /init starts, did not run the measuring module", boot.Exec)
+		return nil
+	} else if err != nil {
 		return err
 	}
 	said, err := parseMicro(proof.Console)
@@ -77,10 +84,21 @@ func micro(ctx context.Context, check vm.Check, m *report.Measured) error {
 	}
 	m.Micro, m.NoMicro = said.figures, said.failed
 	m.Built.Emulator = said.emulator
-	if m.Built.Versions == nil { // no manifest has told more exactly
+	if m.Built.Versions == nil && said.otp != "" { // no manifest has told more exactly
 		m.Built.Versions = map[string]string{"erlang": said.otp}
 	}
 	return nil
+}
+
+// withMicro has BEAM evaluate microEval: the emulator, which our images start, by
+// its arguments, and what a program of the image's starts by ERL_AFLAGS, from which
+// erlexec takes flags (erl(1)).
+func withMicro(boot guest.Boot) guest.Boot {
+	if path.Base(boot.Exec) == "beam.smp" {
+		return boot.WithEval(microEval)
+	}
+	flags := strings.TrimSpace(boot.Env["ERL_AFLAGS"] + " -eval '" + microEval + "'")
+	return boot.With(map[string]string{"ERL_AFLAGS": flags}, nil, false)
 }
 
 // writeMicro writes the initrd with the module and the expression that runs it.
@@ -101,7 +119,7 @@ func writeMicro(path, initrd string, boot guest.Boot) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(guest.WithBoot(f, initrd, boot.WithEval(microEval), files...), f.Close())
+	return errors.Join(guest.WithBoot(f, initrd, withMicro(boot), files...), f.Close())
 }
 
 // microSaid is what the guest said.
@@ -123,6 +141,9 @@ var (
 func parseMicro(console []string) (microSaid, error) {
 	var said microSaid
 	for _, line := range console {
+		if strings.Contains(line, microEnd) {
+			break // what starts BEAM may start it again, as for a remote shell
+		}
 		if m := microHead.FindStringSubmatch(line); m != nil {
 			said.otp, said.emulator = m[1], map[string]string{"emu": "interpreter", "jit": "jit"}[m[2]]
 		} else if m := microFailed.FindStringSubmatch(line); m != nil {

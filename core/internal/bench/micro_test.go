@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -74,25 +75,39 @@ func FuzzParseMicro(f *testing.F) {
 	})
 }
 
-func TestTheExpressionFitsABootFile(t *testing.T) {
+func TestTheModuleIsStartedHoweverBEAMIs(t *testing.T) {
 	t.Parallel()
-	if _, err := (guest.Boot{Exec: "/beam"}).WithEval(microEval).Encode(); err != nil {
-		t.Error(err)
+	emulator := guest.Boot{Exec: "/srv/app/erts/bin/beam.smp", Args: []string{"-noshell", "-extra", "x"}}
+	if got := withMicro(emulator).Args; !slices.Equal(got, []string{"-noshell", "-eval", microEval, "-extra", "x"}) {
+		t.Errorf("%q", got)
+	}
+	script := guest.Boot{Exec: "/opt/app/bin/app", Args: []string{"start"}, Env: map[string]string{"ERL_AFLAGS": "-kernel shell_history enabled"}}
+	got := withMicro(script)
+	if !slices.Equal(got.Args, script.Args) || got.Env["ERL_AFLAGS"] != "-kernel shell_history enabled -eval '"+microEval+"'" {
+		t.Errorf("%+v", got)
+	}
+	if strings.ContainsAny(microEval, "'\\") {
+		t.Error("erlexec reads quotes and backslashes in its own way")
+	}
+	for _, boot := range []guest.Boot{emulator, script} {
+		if _, err := withMicro(boot).Encode(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
 // erl runs an expression in a real Erlang, or skips.
-func erl(t *testing.T, dir, expression string) string {
+func erl(t *testing.T, dir, expression string, env ...string) string {
 	t.Helper()
-	path := os.Getenv("LEANLAB_TEST_ERL")
-	if path == "" {
+	program := os.Getenv("LEANLAB_TEST_ERL")
+	if program == "" {
 		var err error
-		if path, err = exec.LookPath("erl"); err != nil {
+		if program, err = exec.LookPath("erl"); err != nil {
 			t.Skip("no Erlang: erl is not on PATH and LEANLAB_TEST_ERL does not name one")
 		}
 	}
-	cmd := exec.Command(path, "-noshell", "-boot", "start_clean", "-eval", expression, "-s", "init", "stop")
-	cmd.Dir = dir
+	cmd := exec.Command(program, "-noshell", "-boot", "start_clean", "-eval", expression, "-s", "init", "stop")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("erl -eval %q: %v\n%s", expression, err, out)
@@ -130,11 +145,19 @@ func TestTheModuleRunsAndPrintsEveryFigure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expression := strings.ReplaceAll(microEval, filepath.Join(filepath.Dir(guest.BootPath), microModule), microModule)
-	lines := strings.Split(erl(t, dir, expression), "\n")
-	said, err := parseMicro(lines)
-	if err != nil || said.failed != "" || !slices.Contains(lines, microEnd) {
-		t.Fatalf("%+v, %v:\n%s", said, err, strings.Join(lines, "\n"))
+	here := strings.NewReplacer(path.Join(path.Dir(guest.BootPath), microModule), microModule)
+	for name, run := range map[string]func() string{
+		"as an argument": func() string { return erl(t, dir, here.Replace(microEval)) },
+		"by its environment": func() string {
+			script := withMicro(guest.Boot{Exec: "/usr/bin/elixir"})
+			return erl(t, dir, "ok.", "ERL_AFLAGS="+here.Replace(script.Env["ERL_AFLAGS"]))
+		},
+	} {
+		lines := strings.Split(run(), "\n")
+		said, err := parseMicro(lines)
+		if err != nil || said.failed != "" || !slices.Contains(lines, microEnd) {
+			t.Fatalf("%s: %+v, %v:\n%s", name, said, err, strings.Join(lines, "\n"))
+		}
+		t.Logf("%s: OTP %s, %s, in nanoseconds of this machine: %+v", name, said.otp, said.emulator, said.figures)
 	}
-	t.Logf("OTP %s, %s, in nanoseconds of this machine: %+v", said.otp, said.emulator, said.figures)
 }
