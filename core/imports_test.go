@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	"core/internal/definition": {"core/builder", "core/internal/check"},
 	"core/internal/pluginhost": {"core/builder", "core/builder/proctree"},
 	"core/internal/engine":     append([]string{"core/internal/store", "core/internal/report", "core/internal/ui", "core/internal/definition", "core/internal/pluginhost", "core/internal/check", "core/internal/verify"}, public...),
-	"core/internal/bench":      {"core/image", "core/internal/report", "core/internal/ui", "core/vm"},
+	"core/internal/bench":      {"core/beam", "core/guest", "core/image", "core/internal/report", "core/internal/ui", "core/vm"},
 	"core/internal/cli":        append([]string{"core/internal/engine", "core/internal/bench", "core/internal/instance", "core/internal/check", "core/internal/evaluator", "core/internal/verify", "core/internal/store", "core/internal/report", "core/internal/ui", "core/internal/definition", "core/internal/pluginhost"}, public...),
 	"core/cmd/leanlab":         {"core/internal/cli"},
 	"plugins/example":          {"core/builder"},

@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -300,21 +302,46 @@ func TestTwoBenchesAgreeToTheDigit(t *testing.T) {
 		t.Fatalf("leanlab bench ended with %d:\n%s", code, log)
 	}
 	t.Log("\n" + out)
-	code, out, log = run("--baseline", "first.json", "--fail-on-regress", "0%")
+	code, out, log = run("--json", "second.json", "--baseline", "first.json", "--fail-on-regress", "0%")
 	if code != exitOK || !strings.Contains(out, "Nothing changed against the baseline.") {
 		t.Errorf("the second run ended with %d and does not agree with the first:\n%s%s", code, out, log)
 	}
-	first, err := report.ReadBench(filepath.Join(p.dir, "first.json"))
-	if err != nil {
+	read := func(name string) *report.Bench {
+		b, err := report.ReadBench(filepath.Join(p.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	first, second := read("first.json"), read("second.json")
+	one, two := first.Images[0], second.Images[0]
+	if one.Boot != two.Boot || !slices.Equal(one.Micro, two.Micro) {
+		t.Errorf("%+v %+v, then\n%+v %+v", one.Boot, one.Micro, two.Boot, two.Micro)
+	}
+	if len(one.Micro) != len(report.MicroNames()) || one.NoMicro != "" || one.Built.Emulator != "interpreter" || one.Built.Lean != "closure" {
+		t.Errorf("%+v", one)
+	}
+	if b := one.Boot; b.Kernel <= 0 || b.Init <= 0 || b.Beam <= 0 || b.Kernel+b.Init+b.Beam != b.Ready {
+		t.Errorf("the phases do not add up: %+v", b)
+	}
+
+	// A run that was interrupted when all was measured continues there.
+	if err := report.WriteBench(filepath.Join(p.dir, "third.json"+unfinished), first); err != nil {
 		t.Fatal(err)
 	}
 	first.Images[0].Bytes.Download--
 	if err := report.WriteBench(filepath.Join(p.dir, "smaller.json"), first); err != nil {
 		t.Fatal(err)
 	}
-	code, _, log = run("--baseline", "smaller.json", "--fail-on-regress", "0%")
+	code, _, log = run("--json", "third.json", "--baseline", "smaller.json", "--fail-on-regress", "0%")
 	if code != exitFailed || !strings.Contains(log, "bytes to download") {
 		t.Errorf("a byte more than the baseline's ended with %d:\n%s", code, log)
+	}
+	if strings.Contains(log, ": started:") || !reflect.DeepEqual(read("third.json"), second) {
+		t.Errorf("what an interrupted run had measured was measured again, or not taken over:\n%s", log)
+	}
+	if _, err := os.Stat(filepath.Join(p.dir, "third.json"+unfinished)); err == nil {
+		t.Error("the unfinished result is left when all is measured")
 	}
 }
 

@@ -317,6 +317,16 @@ func (r *reader) checkName(block *hclsyntax.Block) {
 	}
 }
 
+// Rename calls the VM something else than its label does: a variant of it, which
+// stands beside the others in build/. Its host name stays.
+func (v *VM) Rename(name string) error {
+	if !dnsLabel.MatchString(name) {
+		return fmt.Errorf("%q cannot name a VM: want %s", name, dnsLabelForm)
+	}
+	v.Name = name
+	return nil
+}
+
 func (r *reader) hostname(name string) string {
 	hostname, given := r.text("hostname")
 	if !given {

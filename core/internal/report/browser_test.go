@@ -33,6 +33,16 @@ type page struct {
 // openPage opens the page of a in headless Chromium, in a window of that size.
 func openPage(t *testing.T, a *analyze.Analysis, width, height int) *page {
 	t.Helper()
+	var html bytes.Buffer
+	if err := HTML(&html, a); err != nil {
+		t.Fatal(err)
+	}
+	return openHTML(t, html.Bytes(), ".tile, .empty", width, height)
+}
+
+// openHTML opens a page, and waits until it has what the selector selects.
+func openHTML(t *testing.T, html []byte, ready string, width, height int) *page {
+	t.Helper()
 	var browser string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
@@ -44,11 +54,7 @@ func openPage(t *testing.T, a *analyze.Analysis, width, height int) *page {
 		t.Skip("neither chromium nor google-chrome is installed (Debian: chromium)")
 	}
 	file := filepath.Join(t.TempDir(), "page.html")
-	var html bytes.Buffer
-	if err := HTML(&html, a); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, html.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(file, html, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.WindowSize(width, height))
@@ -73,7 +79,7 @@ func openPage(t *testing.T, a *analyze.Analysis, width, height int) *page {
 		}
 	})
 	p.do(log.Enable(), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}),
-		chromedp.Navigate("file://"+file), chromedp.WaitReady(".tile, .empty", chromedp.ByQuery))
+		chromedp.Navigate("file://"+file), chromedp.WaitReady(ready, chromedp.ByQuery))
 	t.Cleanup(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
