@@ -7,7 +7,7 @@ import "github.com/somebloke1/elixir-lean-lab/core/rootfs"
 type Image struct {
 	Path        string // as it was opened
 	Format      string // "bundle", "kernel", "cpio", "tar", "docker", "oci", "ext4", "squashfs", "erofs", "qcow2", "disk"
-	Compression string // of the root file system: "", "gzip", "xz", "zstd", "lz4", "lzma"; what its superblock says
+	Compression string // of the root file system: "", "gzip", "xz", "zstd", "lz4", "lzma", "deflate"; several with ", " between
 	Bytes       int64  // on disk
 
 	Kernel *Kernel // nil when there is none beside or in the root
