@@ -10,6 +10,10 @@ type Image struct {
 	Compression string // of the root file system: "", "gzip", "xz", "zstd", "lz4", "lzma", "deflate"; several with ", " between
 	Bytes       int64  // on disk
 
+	// Initrd is the file that holds the root, and nothing else, as a cpio archive;
+	// empty where there is none.
+	Initrd string
+
 	Kernel *Kernel // nil when there is none beside or in the root
 
 	// Tree is the root file system; its contents can be read until Close. Paths are
