@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"core/packed":              {},
 	"core/image":               {"core/packed", "core/rootfs"},
 	"core/inspect":             {"core/packed", "core/rootfs"},
-	"core/analyze":             {"core/inspect", "core/lean", "core/rootfs"},
+	"core/analyze":             {"core/image", "core/inspect", "core/lean", "core/rootfs"},
 	"core/vm":                  {},
 	"core/internal/store":      {},
 	"core/internal/check":      {},
