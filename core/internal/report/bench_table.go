@@ -187,6 +187,9 @@ func benchNotes(b *Bench) []string {
 	if len(b.Images) > 1 {
 		notes = append(notes, "×N: N times the figure of the first image that has it.")
 	}
+	if searched := least(b); searched > 0 && searched < len(b.Images) {
+		notes = append(notes, "The smallest RAM takes several boots to find, and was searched for in some of the images only.")
+	}
 	for _, why := range []struct {
 		text string
 		of   func(Measured) string
@@ -203,6 +206,16 @@ func benchNotes(b *Bench) []string {
 		}
 	}
 	return notes
+}
+
+// least is for how many images the smallest RAM is known.
+func least(b *Bench) (n int) {
+	for _, m := range b.Images {
+		if m.Memory.LeastMiB > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // reasons are why images lack something, with the images that each is true of.
