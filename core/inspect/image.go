@@ -11,6 +11,7 @@ type Image struct {
 	Bytes       int64  // on disk
 
 	Kernel *Kernel // nil when there is none beside or in the root
+	Config *Config // of a container image; nil when there is none
 
 	// Tree is the root file system; its contents can be read until Close. Paths are
 	// those of the running system.

@@ -14,6 +14,8 @@ type root struct {
 	extents             []extent
 	rest                map[string]int64
 	structures          string // what to call all that is left
+	configFile          string // of a container image, by its name in the archive
+	config              *Config
 }
 
 // extent is what some contents of a file take on disk.
@@ -33,7 +35,7 @@ func (r *root) takes(e *rootfs.Entry, bytes int64) {
 // image accounts for all of the bytes that the root takes on disk.
 func (r *root) image(bytes int64) (*Image, error) {
 	img := &Image{
-		Format: r.format, Compression: r.compression, Bytes: bytes, Tree: r.tree,
+		Format: r.format, Compression: r.compression, Bytes: bytes, Tree: r.tree, Config: r.config,
 		Stored: map[string]int64{}, Rest: maps.Clone(r.rest),
 	}
 	left := bytes
