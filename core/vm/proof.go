@@ -23,6 +23,8 @@ type Check struct {
 	Expect     []string      // text that must appear on the console after BEAM was started
 	Eval       string        // typed at the iex prompt; empty: there is none
 	EvalResult string        // the line that must come back
+	Ready      string        // text on the console that says that the VM is ready, whatever runs in it; empty: /init's mark
+	Kill       bool          // ready is enough: it is ended then, and not asked to go down
 	Timeout    time.Duration // for coming up, and again for going down; 0: DefaultTimeout
 }
 
@@ -49,7 +51,8 @@ type Proof struct {
 // Prove boots the machine, waits until BEAM is ready, checks what it prints and
 // answers, presses the power button, and wants an orderly end: BEAM's exit with
 // status 0, /init's last mark, and the guest's own power off. If the machine
-// does not pass, the error is a *Failure.
+// does not pass, the error is a *Failure. Check.Ready and Check.Kill are for
+// machines that are not ours.
 func Prove(ctx context.Context, check Check) (*Proof, error) {
 	if check.Timeout == 0 {
 		check.Timeout = DefaultTimeout
@@ -65,7 +68,11 @@ func Prove(ctx context.Context, check Check) (*Proof, error) {
 	defer machine.Quit()
 	p := &prover{check: check, vm: machine, started: started, missing: check.Expect}
 	p.proof.MemoryMiB = check.MemoryMiB
-	for _, phase := range []func(context.Context) error{p.comeUp, p.evaluate, p.goDown} {
+	phases := []func(context.Context) error{p.comeUp, p.evaluate, p.goDown}
+	if check.Kill {
+		phases = phases[:2]
+	}
+	for _, phase := range phases {
 		if err := phase(ctx); err != nil {
 			return nil, err
 		}
@@ -100,6 +107,9 @@ var (
 // see takes a line in. A mark counts wherever it stands in a line, since BEAM
 // writes to the same terminal, but only in a whole one, since numbers grow.
 func (p *prover) see(line string, whole bool) {
+	if p.check.Ready != "" && strings.Contains(line, p.check.Ready) {
+		p.ready()
+	}
 	if p.stage != "" && p.stage != "init" {
 		p.missing = dropSeen(p.missing, line)
 		p.asked = p.asked || prompt.MatchString(line)
@@ -131,8 +141,16 @@ func (p *prover) mark(m []string) {
 		p.proof.Instructions.BEAM = uptime
 	case "ready":
 		p.proof.Instructions.Ready = uptime
-		p.proof.WallReady = time.Since(p.started)
+		if p.check.Ready == "" {
+			p.ready()
+		}
 		p.proof.MemTotalKiB, p.proof.MemAvailableKiB = number(m[3]), number(m[4])
+	}
+}
+
+func (p *prover) ready() {
+	if p.proof.WallReady == 0 {
+		p.proof.WallReady = time.Since(p.started)
 	}
 }
 
@@ -265,7 +283,13 @@ func (p *prover) comeUp(ctx context.Context) error {
 			return &Failure{Kind: Output, Detail: fmt.Sprintf("%q did not appear in %v", p.missing, p.check.Timeout),
 				Next: "does the program print that, and to standard output?"}
 		}
-		return &Failure{Kind: Hang, Detail: fmt.Sprintf("after %v %s", p.check.Timeout, p.reached()), Next: hangNext[p.stage]}
+		next := hangNext[p.stage]
+		detail := fmt.Sprintf("after %v %s", p.check.Timeout, p.reached())
+		if p.check.Ready != "" {
+			detail = fmt.Sprintf("%q was not on the console in %v", p.check.Ready, p.check.Timeout)
+			next = "does it print that, and to the serial console?"
+		}
+		return &Failure{Kind: Hang, Detail: detail, Next: next}
 	})
 }
 

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// WaitReady reads a console that was connected before Resume until BEAM is ready.
-// When it does not get ready in that time, or crashes or ends before, the error is
-// a *Failure. The console stays connected.
-func WaitReady(ctx context.Context, conn net.Conn, timeout time.Duration) error {
+// WaitReady reads a console that was connected before Resume until BEAM is ready,
+// or, with text, until that is on it. When it does not get ready in that time, or
+// crashes or ends before, the error is a *Failure. The console stays connected.
+func WaitReady(ctx context.Context, conn net.Conn, text string, timeout time.Duration) error {
 	vm := &VM{console: newConsole(), stderr: &lastBytes{}}
 	vm.lines = &reader{c: vm.console}
 	read := make(chan struct{})
@@ -24,7 +24,7 @@ func WaitReady(ctx context.Context, conn net.Conn, timeout time.Duration) error 
 		conn.SetReadDeadline(time.Unix(1, 0))
 		<-read
 	}()
-	p := &prover{check: Check{Timeout: timeout}, vm: vm, started: time.Now()}
+	p := &prover{check: Check{Ready: text, Timeout: timeout}, vm: vm, started: time.Now()}
 	err := p.comeUp(ctx)
 	if failure := (*Failure)(nil); errors.As(err, &failure) && failure.Kind == Hang {
 		failure.Next += "; or does it take longer?"

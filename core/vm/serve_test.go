@@ -54,7 +54,7 @@ func TestServedMachineIsReachedThroughItsDirectory(t *testing.T) {
 	if err := s.Resume(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := WaitReady(ctx, console, 3*time.Minute); err != nil {
+	if err := WaitReady(ctx, console, "", 3*time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	console.Close()
@@ -95,7 +95,7 @@ func TestGuestThatDoesNotGetReadyIsReportedWithItsScreen(t *testing.T) {
 	if err := s.Resume(ctx); err != nil {
 		t.Fatal(err)
 	}
-	err = WaitReady(ctx, console, 3*time.Minute)
+	err = WaitReady(ctx, console, "", 3*time.Minute)
 	var failure *Failure
 	if !errors.As(err, &failure) || !strings.Contains(screenOf(failure.Screen), "cannot run /none") {
 		t.Errorf("got %v", err)
@@ -107,7 +107,7 @@ func TestGuestThatDoesNotGetReadyIsReportedWithItsScreen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer console.Close()
-	if err := WaitReady(ctx, console, time.Millisecond); !errors.As(err, &failure) || failure.Kind != Hang {
+	if err := WaitReady(ctx, console, "", time.Millisecond); !errors.As(err, &failure) || failure.Kind != Hang {
 		t.Errorf("got %v, want a %q", err, Hang)
 	}
 }

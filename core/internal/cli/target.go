@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,8 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
+	"github.com/somebloke1/elixir-lean-lab/core/inspect"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/engine"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/foreign"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
@@ -25,18 +29,43 @@ type target struct {
 	name     string           // that an instance of it may have
 	image    string           // as the user gave it
 	manifest *report.Manifest // nil: there is none
+
+	root      *foreign.Root // of an image that is a root file system without a kernel; nil for any other
+	leastMiB  int           // with less memory that does not unpack
+	saysReady bool          // what runs in it is known to say when it is ready
+	close     func() error  // when its files are no longer needed; nil: nothing to do
+}
+
+// marked reports whether our /init runs in it, and says what it does.
+func (t *target) marked() bool {
+	if t.root != nil {
+		return t.root.Boot != nil
+	}
+	return t.saysReady
+}
+
+// done gives up the target's files.
+func (t *target) done() {
+	if t.close != nil {
+		t.close()
+	}
 }
 
 // machineFlags describe a machine where no bundle does.
 type machineFlags struct {
 	kernel, initrd, append string
+	entrypoint             string
+	args                   []string // after --; of the app, where it is not a container image's
 }
 
+func (f machineFlags) given() bool { return f.kernel+f.initrd+f.append+f.entrypoint != "" }
+
 // runnable names what findTarget takes, for its errors.
-const runnable = "what runs is a bundle or build/<vm>, a raw or qcow2 disk, or --kernel with --initrd or a disk"
+const runnable = "what runs is a bundle or build/<vm>, a raw or qcow2 disk, an OCI or docker archive, an OCI layout, a tar archive of a root, or --kernel with --initrd or a disk"
 
 // findTarget finds out what IMAGE is. It may be the name of a VM below build/.
-func (a *App) findTarget(arg string, f machineFlags) (*target, error) {
+// Call done on what it returns.
+func (a *App) findTarget(ctx context.Context, arg string, f machineFlags, use rootUse) (*target, error) {
 	if arg == "" {
 		return a.kernelTarget("", f)
 	}
@@ -52,8 +81,16 @@ func (a *App) findTarget(arg string, f machineFlags) (*target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w; %s", err, runnable)
 	}
+	if root, err := inspect.HasRoot(ctx, path); err != nil {
+		return nil, fmt.Errorf("%w; is it truncated? %s", err, runnable)
+	} else if root {
+		return a.rootTarget(ctx, arg, path, f, use)
+	}
+	if f.entrypoint != "" {
+		return nil, usageError{fmt.Errorf("--entrypoint is for container images and tar archives of a root; %s is none", arg)}
+	}
 	if info.IsDir() {
-		if f != (machineFlags{}) {
+		if f.given() {
 			return nil, usageError{fmt.Errorf("%s is a bundle, which has its kernel, initrd and command line: leave out --kernel, --initrd and --append", arg)}
 		}
 		t, err := bundleTarget(path)
@@ -72,7 +109,7 @@ func (a *App) findTarget(arg string, f machineFlags) (*target, error) {
 		if t, err = a.kernelTarget(path, f); err != nil {
 			return nil, err
 		}
-	} else if f != (machineFlags{}) {
+	} else if f.given() {
 		return nil, usageError{errors.New("--initrd and --append are for a kernel: give it with --kernel, or leave them out and the disk's boot loader starts")}
 	} else {
 		t.Arch, t.MemoryMiB = "x86_64", defaultMemoryMiB
@@ -87,14 +124,24 @@ func stem(path string) string {
 
 func (a *App) kernelTarget(disk string, f machineFlags) (*target, error) {
 	kernel := a.path(f.kernel)
+	if info, err := os.Stat(kernel); err == nil && info.IsDir() {
+		b, err := bundleTarget(kernel)
+		if err != nil {
+			return nil, err
+		}
+		kernel = b.Kernel
+	}
 	arch, err := image.KernelArch(kernel)
 	if err != nil {
 		return nil, err
 	}
 	t := &target{name: stem(kernel), image: f.kernel, Config: vm.Config{
 		Arch: arch, Kernel: kernel, Cmdline: f.append, MemoryMiB: defaultMemoryMiB}}
+	t.saysReady = true // a disk may have our /init, too
 	if f.initrd != "" {
 		t.Initrd = a.path(f.initrd)
+		_, err := guest.BootOf(t.Initrd)
+		t.saysReady = err == nil
 	}
 	if f.initrd == "" && disk == "" {
 		return nil, usageError{errors.New("--kernel alone has no root to run: add --initrd, or a disk as IMAGE")}
@@ -119,7 +166,7 @@ func bundleTarget(dir string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &target{name: filepath.Base(output)}
+	t := &target{name: filepath.Base(output), saysReady: true}
 	if t.Config, err = engine.BundleConfig(dir, arch); err != nil {
 		return nil, err
 	}
@@ -141,10 +188,9 @@ var magics = []struct {
 	{0x202, "HdrS", "a kernel: give it with --kernel, and its root with --initrd or as IMAGE"},
 	{0x38, "ARM\x64", "a kernel: give it with --kernel, and its root with --initrd or as IMAGE"},
 	{0, "070701", "a cpio archive: give it with --initrd, beside --kernel"},
-	{0, "\x1f\x8b", "compressed with gzip: an initrd is given with --initrd beside --kernel; unpack anything else"},
-	{0, "\x28\xb5\x2f\xfd", "compressed with zstd: an initrd is given with --initrd beside --kernel; unpack anything else"},
-	{0, "\xfd7zXZ\x00", "compressed with xz: an initrd is given with --initrd beside --kernel; unpack anything else"},
-	{257, "ustar", "a tar archive, which no machine boots"},
+	{0, "\x1f\x8b", "compressed with gzip: an initrd is given with --initrd beside --kernel, a root file system as a tar archive; unpack anything else"},
+	{0, "\x28\xb5\x2f\xfd", "compressed with zstd: an initrd is given with --initrd beside --kernel, a root file system as a tar archive; unpack anything else"},
+	{0, "\xfd7zXZ\x00", "compressed with xz: an initrd is given with --initrd beside --kernel, a root file system as a tar archive; unpack anything else"},
 	{0, "PK\x03\x04", "a zip archive, which no machine boots"},
 	{0, "\x7fELF", "a program, and no disk"},
 }

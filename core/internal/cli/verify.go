@@ -22,7 +22,9 @@ import (
 
 // verifyFlags are leanlab verify's own.
 type verifyFlags struct {
+	machineFlags
 	expect, http, eval []string
+	ready              string
 	memory             int
 	timeout            time.Duration
 	junit, json        string
@@ -35,7 +37,8 @@ func (a *App) verifyCommand() *cobra.Command {
 		Short: "Boot an image and check that it works, for people and for CI",
 		Long: `Boot an image and check that it works: that BEAM gets ready, prints what it must,
 answers over HTTP, evaluates Elixir, and goes down in order when the power button
-is pressed. IMAGE is build/<vm> or its name, or a bundle.`,
+is pressed. IMAGE is what leanlab run takes; give --ready for one that is not
+leanlab's.`,
 		Example: `  leanlab verify build/hello --expect 'listening' --http '4000/health 200 ok' --eval '1 + 1 => 2'`,
 		Args:    exactly(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), f, args[0]) },
@@ -44,6 +47,9 @@ is pressed. IMAGE is build/<vm> or its name, or a bundle.`,
 	flags.StringArrayVar(&f.expect, "expect", nil, "text that must be on the console once BEAM was started; may be repeated")
 	flags.StringArrayVar(&f.http, "http", nil, "PORT/PATH [STATUS [TEXT]]: a request to the VM must be answered with that status (200), and TEXT in the body; may be repeated")
 	flags.StringArrayVar(&f.eval, "eval", nil, "CODE => RESULT: the value of Elixir code, as inspect/1 shows it; may be repeated")
+	flags.StringVar(&f.kernel, "kernel", "", "as for leanlab run")
+	flags.StringVar(&f.entrypoint, "entrypoint", "", "as for leanlab run")
+	flags.StringVar(&f.ready, "ready", "", "text on the console that says that it is ready, instead of BEAM's own word")
 	flags.IntVar(&f.memory, "memory", 0, "RAM in MiB (default: what the image was proven with)")
 	flags.DurationVar(&f.timeout, "timeout", vm.DefaultTimeout, "how long each check may take")
 	flags.StringVar(&f.junit, "junit", "", "write the result to a file, as JUnit's XML")
@@ -52,10 +58,11 @@ is pressed. IMAGE is build/<vm> or its name, or a bundle.`,
 }
 
 func (a *App) verify(ctx context.Context, f verifyFlags, image string) error {
-	v, err := a.newVerifier(f, image)
+	v, err := a.newVerifier(ctx, f, image)
 	if err != nil {
 		return err
 	}
+	defer v.target.done()
 	if err := a.launch(ctx, v, f); err != nil {
 		return err
 	}
@@ -87,6 +94,7 @@ func (a *App) verify(ctx context.Context, f verifyFlags, image string) error {
 type verifier struct {
 	target   *target
 	expect   []string
+	ready    string
 	requests []request
 	evals    []evaluation
 	timeout  time.Duration
@@ -108,8 +116,8 @@ type request struct {
 // evaluation is what --eval asks for.
 type evaluation struct{ code, result string }
 
-func (a *App) newVerifier(f verifyFlags, image string) (*verifier, error) {
-	v := &verifier{expect: f.expect, timeout: f.timeout}
+func (a *App) newVerifier(ctx context.Context, f verifyFlags, image string) (*verifier, error) {
+	v := &verifier{expect: f.expect, ready: f.ready, timeout: f.timeout}
 	for _, text := range f.http {
 		r, err := parseRequest(text)
 		if err != nil {
@@ -124,13 +132,16 @@ func (a *App) newVerifier(f verifyFlags, image string) (*verifier, error) {
 		}
 		v.evals = append(v.evals, evaluation{strings.TrimSpace(text[:i]), strings.TrimSpace(text[i+2:])})
 	}
-	t, err := a.findTarget(image, machineFlags{})
+	if f.memory < 0 || f.timeout <= 0 {
+		return nil, usageError{fmt.Errorf("--memory %d --timeout %v: want some of both", f.memory, f.timeout)}
+	}
+	t, err := a.findTarget(ctx, image, f.machineFlags, rootUse{})
 	if err != nil {
 		return nil, err
 	}
 	v.target = t
-	if f.memory < 0 || f.timeout <= 0 {
-		return nil, usageError{fmt.Errorf("--memory %d --timeout %v: want some of both", f.memory, f.timeout)}
+	if !t.saysReady && f.ready == "" {
+		return nil, usageError{fmt.Errorf("nothing is known to say when %s is ready: give a text that it then prints, with --ready", image)}
 	}
 	if f.memory > 0 {
 		t.MemoryMiB = f.memory
@@ -186,7 +197,7 @@ func (v *verifier) forward() error {
 
 // launch starts the VM, paused.
 func (a *App) launch(ctx context.Context, v *verifier, f verifyFlags) error {
-	boot, noExec, err := bootFor(v.target, &runFlags{exec: len(v.evals) > 0}, true, nil)
+	boot, noExec, err := bootFor(v.target, &runFlags{exec: len(v.evals) > 0}, true)
 	if err != nil {
 		return err
 	}
@@ -227,7 +238,7 @@ func (v *verifier) run(ctx context.Context) *report.Verification {
 		c.Seconds = time.Since(began).Seconds()
 		result.Checks = append(result.Checks, c)
 	}
-	check("gets ready", func(ctx context.Context) error { return resumeAndWait(ctx, v.instance, v.served, v.timeout) })
+	check("gets ready", func(ctx context.Context) error { return resumeAndWait(ctx, v.instance, v.served, v.ready, v.timeout) })
 	up = result.Failed() == 0
 	for _, text := range v.expect {
 		check(fmt.Sprintf("prints %q", text), func(ctx context.Context) error { return v.printed(ctx, text) })
@@ -252,7 +263,11 @@ func (v *verifier) printed(ctx context.Context, text string) error {
 		if err != nil {
 			return err
 		}
-		if _, after, _ := strings.Cut(string(console), "leanlab: beam "); strings.Contains(after, text) {
+		_, after, marked := strings.Cut(string(console), "leanlab: beam ")
+		if !marked && !v.target.marked() {
+			after = string(console)
+		}
+		if strings.Contains(after, text) {
 			return nil
 		}
 		select {
@@ -343,7 +358,7 @@ func (v *verifier) goesDown(ctx context.Context) error {
 		return err
 	case !v.served.PoweredOff():
 		return errors.New("QEMU ended, but not because the VM cut its power")
-	case !strings.Contains(string(console), "leanlab: exit status=0"):
+	case v.target.saysReady && !strings.Contains(string(console), "leanlab: exit status=0"):
 		return errors.New("BEAM did not end with status 0; leanlab run shows its console")
 	}
 	return nil
