@@ -152,7 +152,7 @@ func (o *Options) build(ctx context.Context, file, out string, ev ui.Step) error
 	if err := o.complete(img.Tree, r); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	r.Bytes = memoryOf(img.Tree)
+	r.Bytes = Bytes(img.Tree)
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err

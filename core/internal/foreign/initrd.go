@@ -33,7 +33,7 @@ func (o *Options) writeInitrd(ctx context.Context, t *rootfs.Tree, out string, e
 		}
 		return os.Rename(filepath.Join(out, "bundle", initrdFile), filepath.Join(out, initrdFile))
 	}
-	w := &plain{ctx: ctx, progress: progress, total: memoryOf(t)}
+	w := &plain{ctx: ctx, progress: progress, total: Bytes(t)}
 	if w.total > maxPlain {
 		return fmt.Errorf("unpacks to %d MiB, and no machine loads an initramfs of more than %d: make a disk of it", w.total>>20, maxPlain>>20)
 	}

@@ -80,8 +80,8 @@ const (
 	node = 1024
 )
 
-// memoryOf is what the tree takes when it is unpacked.
-func memoryOf(t *rootfs.Tree) int64 {
+// Bytes is the memory that the tree takes when it is unpacked.
+func Bytes(t *rootfs.Tree) int64 {
 	var n int64
 	seen := map[rootfs.FileID]bool{}
 	t.Walk(func(e *rootfs.Entry) error {
