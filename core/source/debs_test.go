@@ -77,7 +77,7 @@ func TestBinaryPackagesAreResolvedAsOnAnEmptySystem(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantContent(t, file, testContent)
-	for _, c := range []struct{ want, said string }{{"broken", "unmet dependencies"}, {"nothing", "Unable to locate package nothing"}} {
+	for _, c := range []struct{ want, said string }{{"broken", "Unable to correct problems"}, {"nothing", "Unable to locate package nothing"}} {
 		if _, err := a.Resolve(t.Context(), c.want); err == nil || !strings.Contains(err.Error(), c.said) {
 			t.Errorf("%s: %v", c.want, err)
 		}
