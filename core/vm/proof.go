@@ -191,9 +191,9 @@ func (p *prover) until(ctx context.Context, done func(line string) bool, late fu
 	for {
 		line, whole, err := p.vm.lines.read(limited)
 		switch {
-		case ctx.Err() != nil:
+		case errors.Is(ctx.Err(), context.Canceled):
 			return ctx.Err()
-		case errors.Is(err, context.DeadlineExceeded):
+		case errors.Is(err, context.DeadlineExceeded): // our own, or an earlier one of the caller's
 			return p.fail(late())
 		case errors.Is(err, io.EOF):
 			return p.fail(p.atEOF())
