@@ -49,6 +49,9 @@ func HasRoot(ctx context.Context, file string) (bool, error) {
 	if info.IsDir() {
 		return isLayout(file), nil
 	}
+	if !info.Mode().IsRegular() {
+		return false, nil
+	}
 	o := &opener{ctx: ctx, limits: DefaultLimits}
 	defer o.closeAll()
 	s, err := o.openFile(file)

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -100,7 +98,7 @@ func (a *App) findTarget(ctx context.Context, arg string, f machineFlags, use ro
 		t.image = arg
 		return t, nil
 	}
-	format, err := diskFormat(path)
+	format, err := diskFormat(path, f.kernel == "")
 	if err != nil {
 		return nil, err
 	}
@@ -178,53 +176,4 @@ func bundleTarget(dir string) (*target, error) {
 		return nil, err
 	}
 	return t, nil
-}
-
-// magics are the beginnings of files that are no disks, and what to do with them.
-var magics = []struct {
-	offset      int64
-	magic, what string
-}{
-	{0x202, "HdrS", "a kernel: give it with --kernel, and its root with --initrd or as IMAGE"},
-	{0x38, "ARM\x64", "a kernel: give it with --kernel, and its root with --initrd or as IMAGE"},
-	{0, "070701", "a cpio archive: give it with --initrd, beside --kernel"},
-	{0, "\x1f\x8b", "compressed with gzip: an initrd is given with --initrd beside --kernel, a root file system as a tar archive; unpack anything else"},
-	{0, "\x28\xb5\x2f\xfd", "compressed with zstd: an initrd is given with --initrd beside --kernel, a root file system as a tar archive; unpack anything else"},
-	{0, "\xfd7zXZ\x00", "compressed with xz: an initrd is given with --initrd beside --kernel, a root file system as a tar archive; unpack anything else"},
-	{0, "PK\x03\x04", "a zip archive, which no machine boots"},
-	{0, "\x7fELF", "a program, and no disk"},
-}
-
-// sectorBytes is what a disk is a multiple of.
-const sectorBytes = 512
-
-// diskFormat is "qcow2" or "raw", which any file may be that is nothing else.
-func diskFormat(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	head := make([]byte, 1024)
-	n, err := f.ReadAt(head, 0)
-	if err != nil && err != io.EOF {
-		return "", err
-	}
-	head = head[:n]
-	if bytes.HasPrefix(head, []byte("QFI\xfb")) { // QEMU, docs/interop/qcow2.txt
-		return "qcow2", nil
-	}
-	for _, m := range magics {
-		if int64(n) > m.offset && bytes.HasPrefix(head[m.offset:], []byte(m.magic)) {
-			return "", fmt.Errorf("%s: is %s; %s", path, m.what, runnable)
-		}
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() || info.Size() == 0 || info.Size()%sectorBytes != 0 {
-		return "", fmt.Errorf("%s: is no image: %d bytes are not a disk's whole sectors of %d; is it truncated? %s", path, info.Size(), sectorBytes, runnable)
-	}
-	return "raw", nil
 }
