@@ -251,8 +251,13 @@ func (p *prover) atEOF() *Failure {
 	if p.stage == "down" {
 		return &Failure{Kind: Ended, Detail: "/init powered off without running BEAM", Next: "the reason stands above"}
 	}
-	return &Failure{Kind: Ended, Detail: "QEMU ended" + p.vm.stderr.indented() + "; " + p.reached(),
-		Next: "a triple fault or a reset; start it by hand, with the kernel's command line extended by earlyprintk=ttyS0"}
+	next := "a triple fault or a reset; start it by hand, with the kernel's command line extended by earlyprintk=ttyS0"
+	for _, line := range p.vm.Screen(screenLines) {
+		if strings.Contains(line, "Initramfs unpacking failed") { // init/initramfs.c; kernels with another root go on
+			next = "the kernel could not unpack its root: give the VM more memory; with enough of it, the initrd is damaged, or in a compression that the kernel lacks"
+		}
+	}
+	return &Failure{Kind: Ended, Detail: "QEMU ended" + p.vm.stderr.indented() + "; " + p.reached(), Next: next}
 }
 
 // reached is how far the guest came.
