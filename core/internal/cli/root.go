@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,9 @@ const defaultBuild = "build/custom"
 
 // rootUse is what a root file system is made ready for.
 type rootUse struct {
-	packed bool  // as small as a build's own root, to be weighed
-	ui     ui.UI // nil: one of its own, for as long as it takes
+	packed bool   // as small as a build's own root, to be weighed
+	kernel string // whose kernel it is without --kernel; empty: the default build's
+	ui     ui.UI  // nil: one of its own, for as long as it takes
 }
 
 // rootTarget is for a root file system without a kernel.
@@ -30,7 +32,7 @@ func (a *App) rootTarget(ctx context.Context, arg, path string, f machineFlags, 
 	if f.initrd != "" {
 		return nil, usageError{fmt.Errorf("%s is a root file system: leave out --initrd", arg)}
 	}
-	k, err := a.rootKernel(ctx, arg, f.kernel)
+	k, err := a.rootKernel(ctx, arg, cmp.Or(f.kernel, use.kernel))
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +64,8 @@ func (a *App) rootTarget(ctx context.Context, arg, path string, f machineFlags, 
 	t := &target{Config: k.Config, image: arg, name: strings.TrimSuffix(stem(path), ".tar"), root: r, saysReady: r.Given, close: st.Close}
 	t.Initrd = r.Initrd
 	t.Cmdline = strings.Join(strings.Fields(strings.Join([]string{k.Cmdline, foreign.Cmdline, r.Words, f.append}, " ")), " ")
-	enough, least := foreign.MemoryMiB(r.Bytes, info.Size())
-	t.MemoryMiB, t.leastMiB = max(enough, defaultMemoryMiB), least
+	t.enoughMiB, t.leastMiB = foreign.MemoryMiB(r.Bytes, info.Size())
+	t.MemoryMiB = max(t.enoughMiB, defaultMemoryMiB)
 	return t, nil
 }
 
@@ -93,6 +95,9 @@ func (a *App) rootKernel(ctx context.Context, arg, given string) (*rootKernel, e
 		return nil, fmt.Errorf("%s brings no kernel, and there is no %s to take one from, with its /init: build it (make vm), or name the directory of another build with --kernel", arg, dir)
 	}
 	b, err := bundleTarget(dir)
+	if err == nil && b.Initrd == "" {
+		err = fmt.Errorf("%s has its root on a disk, so that its kernel may not unpack one into memory: give a build whose root is an initramfs with --kernel", dir)
+	}
 	if err != nil {
 		return nil, err
 	}

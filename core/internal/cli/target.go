@@ -29,7 +29,8 @@ type target struct {
 	manifest *report.Manifest // nil: there is none
 
 	root      *foreign.Root // of an image that is a root file system without a kernel; nil for any other
-	leastMiB  int           // with less memory that does not unpack
+	enoughMiB int           // memory that is enough for that, and for a program
+	leastMiB  int           // with less memory it does not unpack
 	saysReady bool          // what runs in it is known to say when it is ready
 	close     func() error  // when its files are no longer needed; nil: nothing to do
 }
@@ -67,17 +68,9 @@ func (a *App) findTarget(ctx context.Context, arg string, f machineFlags, use ro
 	if arg == "" {
 		return a.kernelTarget("", f)
 	}
-	path := a.path(arg)
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) && filepath.Base(arg) == arg {
-		built := filepath.Join(a.Dir, "build", arg)
-		if info, err = os.Stat(built); err != nil {
-			return nil, fmt.Errorf("%s: there is no such image, and no VM of that name in build/; %s", arg, runnable)
-		}
-		path = built
-	}
+	path, info, err := a.imagePath(arg)
 	if err != nil {
-		return nil, fmt.Errorf("%w; %s", err, runnable)
+		return nil, err
 	}
 	if root, err := inspect.HasRoot(ctx, path); err != nil {
 		return nil, fmt.Errorf("%w; is it truncated? %s", err, runnable)
@@ -114,6 +107,22 @@ func (a *App) findTarget(ctx context.Context, arg string, f machineFlags, use ro
 	}
 	t.Disk, t.Format, t.image, t.name = path, format, arg, stem(path)
 	return t, nil
+}
+
+// imagePath is where IMAGE is.
+func (a *App) imagePath(arg string) (string, os.FileInfo, error) {
+	path := a.path(arg)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Base(arg) == arg {
+		path = filepath.Join(a.Dir, "build", arg)
+		if info, err = os.Stat(path); err != nil {
+			return "", nil, fmt.Errorf("%s: there is no such image, and no VM of that name in build/; %s", arg, runnable)
+		}
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("%w; %s", err, runnable)
+	}
+	return path, info, nil
 }
 
 func stem(path string) string {
@@ -171,7 +180,9 @@ func bundleTarget(dir string) (*target, error) {
 	t.MemoryMiB = defaultMemoryMiB
 	t.manifest, err = report.Read(filepath.Join(output, report.FileName))
 	if errors.Is(err, fs.ErrNotExist) {
-		t.name = filepath.Base(dir) // a bundle that was copied elsewhere
+		if t.name = filepath.Base(dir); t.name == "bundle" { // a bundle that was copied elsewhere
+			t.name = filepath.Base(output)
+		}
 	} else if err != nil {
 		return nil, err
 	}

@@ -57,6 +57,8 @@ type Root struct {
 	Words string
 	// Boot is what our /init runs. Without one, process 1 is the image's own init.
 	Boot *guest.Boot
+	// BEAM is whether there is an emulator in it.
+	BEAM bool
 	// Given is whether Boot is the root's own, which says when it is ready.
 	Given bool
 	// Changed is whether Boot is not what stands in Initrd.
@@ -152,7 +154,7 @@ func (o *Options) build(ctx context.Context, file, out string, ev ui.Step) error
 	if err := o.complete(img.Tree, r); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	r.Bytes = Bytes(img.Tree)
+	r.Bytes, r.BEAM = Bytes(img.Tree), hasBEAM(img.Tree)
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"path"
 
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
@@ -93,6 +94,15 @@ func Bytes(t *rootfs.Tree) int64 {
 		return nil
 	})
 	return n
+}
+
+// hasBEAM looks for the emulator by the name that it has everywhere.
+func hasBEAM(t *rootfs.Tree) (found bool) {
+	t.Walk(func(e *rootfs.Entry) error {
+		found = found || e.Type == rootfs.Regular && path.Base(e.Path) == "beam.smp"
+		return nil
+	})
+	return found
 }
 
 // What a VM needs beside its root: the kernel, and what is to run in it, of which

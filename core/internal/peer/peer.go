@@ -82,6 +82,19 @@ type Peer struct {
 	RootBytes int64     `json:"root_bytes"` // in memory, unpacked
 }
 
+// Note says what the peer is, beside its figures.
+func (p *Peer) Note() string {
+	return fmt.Sprintf("the %d packages of Debian 13 that are required, erlang-base and elixir need, with the kernel of %s and without its modules; "+
+		"unpacked without their maintainer scripts, packed as leanlab packs a root, and started by leanlab's /init instead of a service manager; it is not asked to go down",
+		len(p.Packages), p.Kernel.Name)
+}
+
+// Source is what a package brings, as a build's sources are named; empty for all
+// that is not compared.
+func (p *Peer) Source(name string) string {
+	return map[string]string{"erlang-base": "erlang", "elixir": "elixir", p.Kernel.Name: "linux"}[name]
+}
+
 // What an entry of the store has beside the bundle.
 const peerFile = "peer.json"
 
