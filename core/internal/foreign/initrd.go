@@ -25,14 +25,15 @@ const maxPlain = 1900 << 20
 
 // writeInitrd writes the tree as an initramfs into out.
 func (o *Options) writeInitrd(ctx context.Context, t *rootfs.Tree, out string, ev ui.Step) error {
-	progress := func(done, total int64) { ev.Emit(builder.Progress{Done: done, Total: total, Unit: "bytes"}) }
-	if o.Packed {
+	if o.Packed { // most of the time goes where no bytes are counted
+		ev.Emit(builder.Log{Line: "packing it with " + compression})
 		spec := image.Spec{Tree: t, Kernel: o.Kernel, Arch: o.Arch, Compression: compression}
-		if _, err := image.Write(ctx, "bundle", spec, out, progress); err != nil {
+		if _, err := image.Write(ctx, "bundle", spec, out, nil); err != nil {
 			return err
 		}
 		return os.Rename(filepath.Join(out, "bundle", initrdFile), filepath.Join(out, initrdFile))
 	}
+	progress := func(done, total int64) { ev.Emit(builder.Progress{Done: done, Total: total, Unit: "bytes"}) }
 	w := &plain{ctx: ctx, progress: progress, total: Bytes(t)}
 	if w.total > maxPlain {
 		return fmt.Errorf("unpacks to %d MiB, and no machine loads an initramfs of more than %d: make a disk of it", w.total>>20, maxPlain>>20)

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/somebloke1/elixir-lean-lab/core/builder"
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/foreign"
@@ -76,7 +77,7 @@ func (b *building) fetch(ctx context.Context, debs []source.Deb, kernel source.D
 		}
 		files = append(files, file)
 		done += d.Bytes
-		progress(ev, done, total)
+		ev.Emit(builder.Progress{Done: done, Total: total, Unit: "bytes"})
 	}
 	return files[:len(debs)], files[len(debs)], nil
 }
@@ -97,7 +98,7 @@ func (b *building) tree(ctx context.Context, files []string) (*rootfs.Tree, erro
 	if err != nil {
 		return nil, err
 	}
-	if e, err := tree.Resolve(boot.Exec); err != nil || e.Type != rootfs.Regular {
+	if _, err := tree.Resolve(boot.Exec); err != nil {
 		return nil, fmt.Errorf("there is no %s in its packages: %w", boot.Exec, err)
 	}
 	// The console is for the kernel, which opens it before /init has mounted a /dev.
@@ -166,6 +167,8 @@ func (b *building) write(ctx context.Context, tree *rootfs.Tree, kernel string, 
 		return err
 	}
 	spec := image.Spec{Tree: tree, Kernel: kernel, Cmdline: cmdline, Arch: arch, Compression: compression, Name: Debian13, MemoryMiB: 512}
-	_, err = image.Write(ctx, "bundle", spec, b.out, func(done, total int64) { progress(ev, done, total) })
+	// Most of the time goes where no bytes are counted.
+	ev.Emit(builder.Log{Line: "packing it with " + compression})
+	_, err = image.Write(ctx, "bundle", spec, b.out, nil)
 	return err
 }

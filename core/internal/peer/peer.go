@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/somebloke1/elixir-lean-lab/core/builder"
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/foreign"
@@ -176,11 +175,6 @@ func step(out ui.UI, title string, do func(ui.Step) error) error {
 	}
 	s.Done("")
 	return nil
-}
-
-// progress shows bytes.
-func progress(ev ui.Step, done, total int64) {
-	ev.Emit(builder.Progress{Done: done, Total: total, Unit: "bytes"})
 }
 
 // vmlinuz is the kernel's file in its package.
