@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path"
 	"strconv"
 	"strings"
 
@@ -147,16 +146,10 @@ func findBoot(r io.Reader) ([]byte, error) {
 
 func padded(n uint64) uint64 { return (n + 3) &^ 3 }
 
-// File is one that WithBoot lays beside the boot file.
-type File struct {
-	Name string // in BootPath's directory
-	Data []byte
-}
-
-// WithBoot writes the initrd with another boot file, and files beside that, to w:
-// the archive as it is, and behind it, 4-byte aligned, a second one that holds
-// only those. The kernel unpacks one over the other (buffer-format.rst).
-func WithBoot(w io.Writer, initrd string, boot Boot, beside ...File) error {
+// WithBoot writes the initrd with another boot file to w: the archive as it is,
+// and behind it, 4-byte aligned, a second one that holds only that file. The
+// kernel unpacks one over the other (buffer-format.rst).
+func WithBoot(w io.Writer, initrd string, boot Boot) error {
 	text, err := boot.Encode()
 	if err != nil {
 		return err
@@ -169,11 +162,6 @@ func WithBoot(w io.Writer, initrd string, boot Boot, beside ...File) error {
 	}
 	if err := tree.File(BootPath, 0o644, text); err != nil {
 		return err
-	}
-	for _, file := range beside {
-		if err := tree.File(path.Join(path.Dir(BootPath), file.Name), 0o644, file.Data); err != nil {
-			return err
-		}
 	}
 	f, err := os.Open(initrd)
 	if err != nil {
@@ -188,4 +176,14 @@ func WithBoot(w io.Writer, initrd string, boot Boot, beside ...File) error {
 		return err
 	}
 	return tree.WriteCPIO(w)
+}
+
+// WriteInitrd makes a file of that, for the user only: the boot file may hold
+// what others are not to read.
+func WriteInitrd(path, initrd string, boot Boot) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(WithBoot(f, initrd, boot), f.Close())
 }

@@ -3,17 +3,18 @@ package bench
 import (
 	"context"
 	"embed"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/somebloke1/elixir-lean-lab/core/beam"
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
@@ -31,20 +32,35 @@ var microBeams embed.FS
 // microModule is the module's name.
 const microModule = "leanlab_bench"
 
-// microEval loads the module that the guest's OTP takes and runs it. What is wrong
-// is said on the console: an exception would end BEAM. It has no single quote.
-var microEval = fmt.Sprintf(`try `+
-	`File = case list_to_integer(erlang:system_info(otp_release)) < 27 of true -> "%[1]s.otp25.beam"; false -> "%[1]s.otp27.beam" end, `+
-	`{ok, Beam} = file:read_file(File), `+
-	`{module, %[2]s} = code:load_binary(%[2]s, File, Beam), `+
-	`%[2]s:run() `+
-	`catch _:Reason -> io:format(user, "leanlab: bench failed ~~0p~~nleanlab: bench end~~n", [Reason]) end.`,
-	path.Join(path.Dir(guest.BootPath), microModule), microModule)
+// microExpression loads the module that the guest's OTP takes and runs it. It holds
+// both, so that a changed boot file is all that the guest is given, whatever its root
+// is. What is wrong is said on the console: an exception would end BEAM. It has
+// neither single quotes nor backslashes, with which erlexec has ways of its own.
+func microExpression() (string, error) {
+	var beams []any
+	for _, compiler := range []string{"otp25", "otp27"} {
+		data, err := microBeams.ReadFile("micro/" + microModule + "." + compiler + ".beam")
+		if err != nil {
+			return "", err
+		}
+		file, err := beam.Parse(data)
+		if err != nil {
+			return "", err
+		}
+		beams = append(beams, base64.StdEncoding.EncodeToString(file.Strip().Bytes()))
+	}
+	return fmt.Sprintf(`try `+
+		`Text = case list_to_integer(erlang:system_info(otp_release)) < 27 of true -> <<"%s">>; false -> <<"%s">> end, `+
+		`{module, Module} = code:load_binary(`+microModule+`, "`+microModule+`.beam", base64:decode(Text)), `+
+		`Module:run() `+
+		`catch _:Reason -> io:format(user, "leanlab: bench failed ~~0p~~nleanlab: bench end~~n", [Reason]) end.`,
+		beams...), nil
+}
 
 // microEnd is the last line that the guest prints of it.
 const microEnd = "leanlab: bench end"
 
-// micro boots once more, with the module beside the boot file, and takes what it
+// micro boots once more, with the module in the boot file, and takes what it
 // prints. An image that it cannot be put into is left out, with the reason. own is
 // the boot file, if that is not the one in the initrd, and took how long the image
 // needed until it was ready.
@@ -64,16 +80,19 @@ func micro(ctx context.Context, check vm.Check, own *guest.Boot, took time.Durat
 		own = &boot
 	}
 	boot := *own
-	dir, err := os.MkdirTemp("", "leanlab-bench-")
+	expression, err := microExpression()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	with := filepath.Join(dir, "initrd")
-	if err := writeMicro(with, check.Initrd, boot); err != nil {
+	with, err := os.CreateTemp("", "leanlab-bench-")
+	if err != nil {
 		return err
 	}
-	check.Initrd = with
+	defer os.Remove(with.Name())
+	if err := errors.Join(guest.WithBoot(with, check.Initrd, withEval(boot, expression)), with.Close()); err != nil {
+		return err
+	}
+	check.Initrd = with.Name()
 	check.Expect = []string{microEnd}
 	check.Timeout = 10*took + 30*time.Second // ten times is not slow any more: nothing will come
 	proof, err := vm.Prove(ctx, check)
@@ -95,36 +114,15 @@ func micro(ctx context.Context, check vm.Check, own *guest.Boot, took time.Durat
 	return nil
 }
 
-// withMicro has BEAM evaluate microEval: the emulator, which our images start, by
+// withEval has BEAM evaluate the expression: the emulator, which our images start, by
 // its arguments, and what a program of the image's starts by ERL_AFLAGS, from which
 // erlexec takes flags (erl(1)).
-func withMicro(boot guest.Boot) guest.Boot {
+func withEval(boot guest.Boot, expression string) guest.Boot {
 	if path.Base(boot.Exec) == "beam.smp" {
-		return boot.WithEval(microEval)
+		return boot.WithEval(expression)
 	}
-	flags := strings.TrimSpace(boot.Env["ERL_AFLAGS"] + " -eval '" + microEval + "'")
+	flags := strings.TrimSpace(boot.Env["ERL_AFLAGS"] + " -eval '" + expression + "'")
 	return boot.With(map[string]string{"ERL_AFLAGS": flags}, nil, false)
-}
-
-// writeMicro writes the initrd with the module and the expression that runs it.
-func writeMicro(path, initrd string, boot guest.Boot) error {
-	beams, err := microBeams.ReadDir("micro")
-	if err != nil {
-		return err
-	}
-	var files []guest.File
-	for _, beam := range beams {
-		data, err := microBeams.ReadFile("micro/" + beam.Name())
-		if err != nil {
-			return err
-		}
-		files = append(files, guest.File{Name: beam.Name(), Data: data})
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(guest.WithBoot(f, initrd, withMicro(boot), files...), f.Close())
 }
 
 // microSaid is what the guest said.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -75,24 +74,36 @@ func FuzzParseMicro(f *testing.F) {
 	})
 }
 
+func expression(t *testing.T) string {
+	t.Helper()
+	text, err := microExpression()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 func TestTheModuleIsStartedHoweverBEAMIs(t *testing.T) {
 	t.Parallel()
+	expression := expression(t)
 	emulator := guest.Boot{Exec: "/srv/app/erts/bin/beam.smp", Args: []string{"-noshell", "-extra", "x"}}
-	if got := withMicro(emulator).Args; !slices.Equal(got, []string{"-noshell", "-eval", microEval, "-extra", "x"}) {
+	if got := withEval(emulator, expression).Args; !slices.Equal(got, []string{"-noshell", "-eval", expression, "-extra", "x"}) {
 		t.Errorf("%q", got)
 	}
 	script := guest.Boot{Exec: "/opt/app/bin/app", Args: []string{"start"}, Env: map[string]string{"ERL_AFLAGS": "-kernel shell_history enabled"}}
-	got := withMicro(script)
-	if !slices.Equal(got.Args, script.Args) || got.Env["ERL_AFLAGS"] != "-kernel shell_history enabled -eval '"+microEval+"'" {
+	got := withEval(script, expression)
+	if !slices.Equal(got.Args, script.Args) || got.Env["ERL_AFLAGS"] != "-kernel shell_history enabled -eval '"+expression+"'" {
 		t.Errorf("%+v", got)
 	}
-	if strings.ContainsAny(microEval, "'\\") {
+	if strings.ContainsAny(expression, "'\\") {
 		t.Error("erlexec reads quotes and backslashes in its own way")
 	}
 	for _, boot := range []guest.Boot{emulator, script} {
-		if _, err := withMicro(boot).Encode(); err != nil {
+		text, err := withEval(boot, expression).Encode()
+		if err != nil {
 			t.Error(err)
 		}
+		t.Logf("%s: a boot file of %d bytes", boot.Exec, len(text))
 	}
 }
 
@@ -141,17 +152,11 @@ func TestTheBeamsAreOfTheSourceBesideThem(t *testing.T) {
 // are there, and that the module runs, is the same.
 func TestTheModuleRunsAndPrintsEveryFigure(t *testing.T) {
 	t.Parallel()
-	dir, err := filepath.Abs("micro")
-	if err != nil {
-		t.Fatal(err)
-	}
-	here := strings.NewReplacer(path.Join(path.Dir(guest.BootPath), microModule), microModule)
+	expression := expression(t)
+	script := withEval(guest.Boot{Exec: "/usr/bin/elixir"}, expression)
 	for name, run := range map[string]func() string{
-		"as an argument": func() string { return erl(t, dir, here.Replace(microEval)) },
-		"by its environment": func() string {
-			script := withMicro(guest.Boot{Exec: "/usr/bin/elixir"})
-			return erl(t, dir, "ok.", "ERL_AFLAGS="+here.Replace(script.Env["ERL_AFLAGS"]))
-		},
+		"as an argument":     func() string { return erl(t, ".", expression) },
+		"by its environment": func() string { return erl(t, ".", "ok.", "ERL_AFLAGS="+script.Env["ERL_AFLAGS"]) },
 	} {
 		lines := strings.Split(run(), "\n")
 		said, err := parseMicro(lines)

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/evaluator"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/instance"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
@@ -283,15 +284,10 @@ func bootFor(t *target, f *runFlags, execGiven bool) (boot *guest.Boot, noExec s
 	} else if err != nil {
 		return nil, err.Error(), nil
 	}
-	switch {
-	case !exec:
+	if !exec {
 		noExec = notAsked
-	case !own.BEAM():
-		noExec = fmt.Sprintf("it runs %s, and the evaluator is an argument of BEAM's", own.Exec)
-	case own.DHCP == "":
-		noExec = "the image brings no network up, over which the evaluator is reached"
-	default:
-		t.Channel = vm.Channel{Addr: guest.EvaluatorAddress, Port: guest.EvaluatorPort}
+	} else if t.Channel, err = evaluator.Channel(own); err != nil {
+		noExec = err.Error()
 	}
 	if noExec != "" && f.exec {
 		return nil, "", fmt.Errorf("--exec: %s", noExec)
@@ -394,7 +390,7 @@ func emptyDisk(size string) (string, error) {
 // background leaves the VM alone.
 func (a *App) background(ctx context.Context, i *instance.Instance, served *vm.Served, ready string, wait time.Duration) error {
 	defer served.Close()
-	err := resumeAndWait(ctx, i, served, ready, wait)
+	err := resumeAndWait(ctx, served, ready, wait)
 	if err != nil {
 		served.Kill()
 		return errors.Join(err, i.Remove())
@@ -403,19 +399,19 @@ func (a *App) background(ctx context.Context, i *instance.Instance, served *vm.S
 	return nil
 }
 
-func resumeAndWait(ctx context.Context, i *instance.Instance, served *vm.Served, ready string, wait time.Duration) error {
+func resumeAndWait(ctx context.Context, served *vm.Served, ready string, wait time.Duration) error {
 	if wait == 0 {
 		return served.Resume(ctx)
 	}
-	console, err := vm.Dial(ctx, i.Path, vm.ConsoleSocket)
+	watched, err := served.Watch(ctx, vm.Check{Ready: ready, Timeout: wait})
 	if err != nil {
 		return err
 	}
-	defer console.Close()
+	defer watched.Close()
 	if err := served.Resume(ctx); err != nil {
 		return err
 	}
-	return vm.WaitReady(ctx, console, ready, wait)
+	return watched.Ready(ctx)
 }
 
 // patience is how long a VM in the foreground may take to go down, a little more

@@ -35,14 +35,6 @@ type target struct {
 	close     func() error  // when its files are no longer needed; nil: nothing to do
 }
 
-// marked reports whether our /init runs in it, and says what it does.
-func (t *target) marked() bool {
-	if t.root != nil {
-		return t.root.Boot != nil
-	}
-	return t.saysReady
-}
-
 // done gives up the target's files.
 func (t *target) done() {
 	if t.close != nil {

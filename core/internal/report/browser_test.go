@@ -266,6 +266,35 @@ func TestThePageInLightAndDarkAndOnAPhone(t *testing.T) {
 	}
 }
 
+func TestThePageHasMarginalCostsWhereTheyWereMeasured(t *testing.T) {
+	t.Parallel()
+	heads := `[...document.querySelectorAll("thead th")].map(th => th.textContent).join(" ")`
+	if got := js[string](openPage(t, shop(t), 1280, 800), heads); got != "part packed unpacked share" {
+		t.Errorf("without, the table has %s", got)
+	}
+	a := costs(t, true)
+	p := openPage(t, a, 1280, 800)
+	if got := js[string](p, heads); got != "part packed marginal unpacked share" {
+		t.Errorf("the table has %s", got)
+	}
+	first := a.Root.Children[0]
+	if got, want := js[string](p, `[...document.querySelectorAll("tbody tr:first-child td")].slice(1, 3).map(td => td.textContent).join(" ")`), size(first.PackedBytes)+" "+size(*first.MarginalBytes); got != want {
+		t.Errorf("the first part has %s, want %s", got, want)
+	}
+	if got := js[string](p, `document.querySelector("tbody").textContent`); !strings.Contains(got, "–") {
+		t.Errorf("structures cost something: %s", got)
+	}
+	// The tile is of the one file that all of BusyBox is.
+	p.do(chromedp.Focus(`#map [tabindex="0"]`, chromedp.ByQuery), chromedp.KeyEvent(kb.ArrowRight))
+	if got := js[string](p, `document.getElementById("tip").textContent`); !strings.Contains(got, "/bin/busybox") || !strings.Contains(got, "marginal19.") {
+		t.Errorf("the tip says %q", got)
+	}
+	if got := js[string](p, `document.querySelector("footer").textContent`); !strings.Contains(got, "measured with zstd -19 (zstd v1.5.4), which makes its initrd byte for byte") {
+		t.Errorf("the footer says %q", got)
+	}
+	p.screenshot("marginal.png")
+}
+
 func TestAnEmptyImageHasAPage(t *testing.T) {
 	t.Parallel()
 	p := openPage(t, analysisOf(t, "empty", nil), 800, 600)
