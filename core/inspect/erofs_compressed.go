@@ -306,6 +306,9 @@ func (x *erofsIndex) continues(c erofsCluster) error {
 
 // last is for an extent that is elsewhere, and checks all.
 func (x *erofsIndex) last() error {
+	if len(x.extents) == 0 {
+		return errors.New("damaged: it begins beyond its end")
+	}
 	end := &x.extents[len(x.extents)-1]
 	switch {
 	case x.advise&erofsFragment != 0:

@@ -286,6 +286,7 @@ func TestHostileErofsIsRefused(t *testing.T) {
 		"index beyond the end":          {full(4096*7900, none, head), "is cut short: its index of 63200 bytes"},
 		"no head":                       {full(100, none, [3]uint32{erofsNoHead, 0, 1}), "does not begin with an extent"},
 		"first byte missing":            {full(100, none, [3]uint32{erofsHead1, 9, 2}), "first extent begins at 9"},
+		"begins beyond its end":         {full(100, none, [3]uint32{erofsHead1, 200, 2}), "begins beyond its end"},
 		"begins outside":                {full(100, none, [3]uint32{erofsHead1, 4096, 2}), "begins at 4096 in a cluster of 4096"},
 		"cluster beyond the end":        {full(100, none, [3]uint32{erofsHead1, 0, 16}), "in 4096 bytes at 65536 of 65536"},
 		"count without a big cluster":   {full(8192, none, head, [3]uint32{erofsNoHead, 0, erofsCount | 2}), "a cluster of 2 blocks"},
