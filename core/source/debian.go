@@ -94,7 +94,7 @@ func (d *debian) find(ctx context.Context, req Request, want *Release) (found, e
 func (d *debian) findIn(ctx context.Context, suite string, req Request, want *Release, mirrors []aptEntry) (found, error) {
 	index, ok := d.suites[suite]
 	if !ok {
-		if index = d.refresh(ctx, suite, mirrors); ctx.Err() == nil {
+		if index = d.refresh(ctx, suite, "", mirrors); ctx.Err() == nil {
 			d.suites[suite] = index
 		}
 	}
@@ -152,12 +152,16 @@ func (d *debian) missing(ctx context.Context, url string) bool {
 }
 
 // refresh has apt fetch and verify the lists of a suite, from the first mirror
-// that has it.
-func (d *debian) refresh(ctx context.Context, suite string, mirrors []aptEntry) suiteIndex {
+// that has it: of source packages, or of an architecture's binary packages.
+func (d *debian) refresh(ctx context.Context, suite, arch string, mirrors []aptEntry) suiteIndex {
 	if !regexp.MustCompile(`^[a-z][a-z0-9.-]*$`).MatchString(suite) {
 		return suiteIndex{err: fmt.Errorf("%q is no name of a Debian suite", suite)}
 	}
-	root, err := filepath.Abs(filepath.Join(d.o.Dir, "apt", suite))
+	name, what := suite, "sources"
+	if arch != "" {
+		name, what = suite+"-"+arch, "packages for "+arch
+	}
+	root, err := filepath.Abs(filepath.Join(d.o.Dir, "apt", name))
 	if err != nil {
 		return suiteIndex{err: err}
 	}
@@ -179,8 +183,8 @@ func (d *debian) refresh(ctx context.Context, suite string, mirrors []aptEntry) 
 	config := filepath.Join(root, "apt.conf")
 	var said []error
 	for _, m := range mirrors {
-		d.o.Logf("Debian %s: refreshing the list of sources from %s", suite, m.URI)
-		if err = d.configure(root, config, suite, m); err == nil {
+		d.o.Logf("Debian %s: refreshing the list of %s from %s", suite, what, m.URI)
+		if err = d.configure(root, config, suite, arch, m); err == nil {
 			_, err = runApt(ctx, config, "apt-get", "update")
 		}
 		if err == nil {
@@ -194,11 +198,15 @@ func (d *debian) refresh(ctx context.Context, suite string, mirrors []aptEntry) 
 // configure writes apt's configuration for one suite of one mirror. Nothing of
 // the host's is used but what is written here: hooks, pins and other archives
 // of the host must not matter.
-func (d *debian) configure(root, config, suite string, m aptEntry) error {
+func (d *debian) configure(root, config, suite, arch string, m aptEntry) error {
 	if _, err := os.Stat(m.SignedBy); err != nil {
 		return fmt.Errorf("its keyring: %w (Debian's package debian-archive-keyring brings %s)", err, debianKeyring)
 	}
-	sources := fmt.Sprintf("Types: deb-src\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n", m.URI, suite, m.SignedBy)
+	types := "deb-src"
+	if arch != "" {
+		types = "deb"
+	}
+	sources := fmt.Sprintf("Types: %s\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n", types, m.URI, suite, m.SignedBy)
 	if err := writeFile(filepath.Join(root, "etc", "sources.list.d", "debian.sources"), []byte(sources)); err != nil {
 		return err
 	}
@@ -212,6 +220,10 @@ func (d *debian) configure(root, config, suite string, m aptEntry) error {
 	set("Dir::State::lists", filepath.Join(root, "lists"))
 	set("Dir::State::status", filepath.Join(root, "state", "status"))
 	set("Dir::Cache", filepath.Join(root, "cache"))
+	if arch != "" {
+		set("APT::Architecture", arch)
+		set("APT::Architectures", arch)
+	}
 	// As root, apt would download as _apt, who cannot enter a home directory.
 	set("APT::Sandbox::User", "root")
 	set("Acquire::Languages", "none")
