@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ const ShellWord = "leanlab.shell"
 const (
 	maxFile  = 65536
 	maxWords = 256
+	maxReady = 1024
 	maxID    = 1<<32 - 2 // (uid_t)-1 means "no change" to chown(2) and setuid(2)
 	maxStop  = 24 * time.Hour
 )
@@ -45,7 +47,9 @@ type Boot struct {
 	UID, GID    int               // who BEAM runs as
 	Chdir       string            // absolute
 	Env         map[string]string // BEAM's whole environment
+	Address     string            // interface, address and gateway, in IPv4: "eth0 10.0.2.15/24 10.0.2.2"
 	DHCP        string            // interface that /sbin/udhcpc configures, such as "eth0"
+	Ready       string            // text of the program's that says that it is ready; empty: it makes ReadyDir
 	Exec        string            // absolute path of the program; required
 	Args        []string          // its arguments, without argv[0]
 	StopTimeout time.Duration     // from SIGTERM to SIGKILL at shutdown, whole seconds; 0: init's default, 10 s
@@ -70,7 +74,9 @@ func (b Boot) Encode() ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(b.Env)) {
 		line("env", name+"="+b.Env[name])
 	}
+	line("address", b.Address)
 	line("dhcp", b.DHCP)
+	line("ready", b.Ready)
 	line("exec", b.Exec)
 	for _, arg := range b.Args {
 		fmt.Fprintf(&out, "arg %s\n", arg) // an empty argument is one, too
@@ -115,8 +121,30 @@ func (b Boot) check() error {
 			return err
 		}
 	}
-	return errors.Join(checkText("hostname", b.Hostname), checkText("chdir", b.Chdir),
-		checkText("dhcp", b.DHCP), checkText("exec", b.Exec))
+	if len(b.Ready) > maxReady {
+		return fmt.Errorf("ready: %d bytes; /init looks for at most %d", len(b.Ready), maxReady)
+	}
+	return errors.Join(checkText("hostname", b.Hostname), checkText("chdir", b.Chdir), checkAddress(b.Address),
+		checkText("dhcp", b.DHCP), checkText("ready", b.Ready), checkText("exec", b.Exec))
+}
+
+// maxInterface is IFNAMSIZ without its NUL (linux/if.h).
+const maxInterface = 15
+
+// checkAddress wants what /init takes, in the one form that it prints.
+func checkAddress(s string) error {
+	if s == "" {
+		return nil
+	}
+	words := strings.Split(s, " ")
+	if len(words) == 3 && words[0] != "" && len(words[0]) <= maxInterface {
+		prefix, err1 := netip.ParsePrefix(words[1])
+		gateway, err2 := netip.ParseAddr(words[2])
+		if err1 == nil && err2 == nil && prefix.Addr().Is4() && gateway.Is4() {
+			return checkText("address", s)
+		}
+	}
+	return fmt.Errorf("address: %q: want an interface, an IPv4 address with its bits, and a gateway, such as eth0 10.0.2.15/24 10.0.2.2", s)
 }
 
 // checkText refuses what a line of the boot file cannot carry.

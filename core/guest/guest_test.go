@@ -119,6 +119,7 @@ func TestInitReadsWhatEncodeWrites(t *testing.T) {
 		"least": {Exec: "/bin/true"},
 		"full": {
 			Hostname: "hello", UID: 1000, GID: 1001, Chdir: "/srv/app", DHCP: "eth0",
+			Address: "eth0 10.0.2.15/24 10.0.2.2", Ready: "listening on port 4000",
 			Env:  map[string]string{"HOME": "/srv", "EMPTY": "", "EQ": "a=b=c", "LANG": "C.UTF-8"},
 			Exec: "/opt/otp/bin/beam.smp", StopTimeout: 3 * time.Second,
 			Args: []string{"-root", "/opt/otp", "", " leading", "trailing ", "#no comment", "tab\there", "größe", "\r"},
@@ -158,7 +159,14 @@ func TestBadBootFileIsReportedWithItsLine(t *testing.T) {
 		{"exec x\n", "leanlab: FILE:1: exec: needs an absolute path\n"},
 		{"exec\n", "leanlab: FILE:1: exec: needs an absolute path\n"},
 		{"exec /x\nexec /y\n", "leanlab: FILE:2: exec: given twice\n"},
-		{"hostname \n", "leanlab: FILE:1: hostname: needs a name\n"},
+		{"hostname \n", "leanlab: FILE:1: hostname: needs a value\n"},
+		{"ready \n", "leanlab: FILE:1: ready: needs a value\n"},
+		{"ready " + strings.Repeat("x", maxReady+1) + "\n", "leanlab: FILE:1: ready: needs at most 1024 bytes\n"},
+		{"address eth0\n", "leanlab: FILE:1: address: needs IFACE ADDRESS/BITS GATEWAY\n"},
+		{"address eth0 10.0.2.15 10.0.2.2\n", "leanlab: FILE:1: address: needs IFACE ADDRESS/BITS GATEWAY\n"},
+		{"address eth0 10.0.2.15/33 10.0.2.2\n", "leanlab: FILE:1: address: needs IFACE ADDRESS/BITS GATEWAY\n"},
+		{"address eth0 10.0.2.15/24 gateway\n", "leanlab: FILE:1: address: needs IFACE ADDRESS/BITS GATEWAY\n"},
+		{"address interface-name-long 10.0.2.15/24 10.0.2.2\n", "leanlab: FILE:1: address: needs IFACE ADDRESS/BITS GATEWAY\n"},
 		{"chdir tmp\n", "leanlab: FILE:1: chdir: needs an absolute path\n"},
 		{"user root root\n", "leanlab: FILE:1: user: needs UID GID, two numbers\n"},
 		{"user 0\n", "leanlab: FILE:1: user: needs UID GID, two numbers\n"},
@@ -197,6 +205,11 @@ func TestEncodeRefusesWhatInitWould(t *testing.T) {
 		{Boot{Exec: "/x\ny"}, "exec: "},
 		{Boot{Exec: "/x", Hostname: "a\nb"}, "hostname: "},
 		{Boot{Exec: "/x", DHCP: "a\x00"}, "dhcp: "},
+		{Boot{Exec: "/x", Ready: "a\nb"}, "ready: "},
+		{Boot{Exec: "/x", Ready: strings.Repeat("a", maxReady+1)}, "ready: "},
+		{Boot{Exec: "/x", Address: "eth0 fe80::1/64 fe80::2"}, "address: "},
+		{Boot{Exec: "/x", Address: "eth0 10.0.2.15/24"}, "address: "},
+		{Boot{Exec: "/x", Address: "e\n0 10.0.2.15/24 10.0.2.2"}, "address: "},
 		{Boot{Exec: "/x", Args: []string{"ok", "a\nexec /bin/sh"}}, "arg 2: "},
 		{Boot{Exec: "/x", Env: map[string]string{"SECRET": "a\n"}}, "env SECRET: "},
 		{Boot{Exec: "/x", Env: map[string]string{"A=B": ""}}, `env: "A=B" cannot name`},
@@ -234,11 +247,11 @@ func TestEncodeIsDeterministic(t *testing.T) {
 
 // FuzzBoot: whatever Encode accepts, init understands the same way.
 func FuzzBoot(f *testing.F) {
-	f.Add("host", "/bin/x", "a1", "NAME", "value", "eth0", uint32(0), uint8(3))
-	f.Add("", "/", "", "_", "", "", uint32(maxID), uint8(0))
-	f.Add(" ", "/ # x", "#", " ", "=", " ", uint32(1), uint8(255))
-	f.Fuzz(func(t *testing.T, host, exe, arg, name, value, dhcp string, id uint32, n uint8) {
-		b := Boot{Hostname: host, Exec: exe, Args: []string{arg, exe, arg}, DHCP: dhcp, UID: int(id), GID: int(n),
+	f.Add("host", "/bin/x", "a1", "NAME", "value", "eth0", "", uint32(0), uint8(3))
+	f.Add("", "/", "", "_", "", "", "eth0 10.0.2.15/24 10.0.2.2", uint32(maxID), uint8(0))
+	f.Add(" ", "/ # x", "#", " ", "=", " ", "e/0 1.2.3.4/0 0.0.0.0", uint32(1), uint8(255))
+	f.Fuzz(func(t *testing.T, host, exe, arg, name, value, dhcp, address string, id uint32, n uint8) {
+		b := Boot{Hostname: host, Exec: exe, Args: []string{arg, exe, arg}, DHCP: dhcp, Address: address, Ready: arg, UID: int(id), GID: int(n),
 			Env: map[string]string{name: value}, StopTimeout: time.Duration(n) * time.Second}
 		if _, err := b.Encode(); err != nil {
 			t.Skip("refused")

@@ -30,7 +30,8 @@ func (b *Boot) directive(line string) error {
 		return nil
 	}
 	name, value, _ := strings.Cut(line, " ")
-	once := map[string]*string{"hostname": &b.Hostname, "chdir": &b.Chdir, "dhcp": &b.DHCP, "exec": &b.Exec}[name]
+	once := map[string]*string{"hostname": &b.Hostname, "chdir": &b.Chdir, "address": &b.Address, "dhcp": &b.DHCP,
+		"ready": &b.Ready, "exec": &b.Exec}[name]
 	switch {
 	case once != nil && *once != "":
 		return fmt.Errorf("%s: given twice", name)

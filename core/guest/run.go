@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 )
@@ -52,6 +53,10 @@ func splitArgs(args []string) (flags, plain []string) {
 	}
 	return args, nil
 }
+
+// BEAM reports whether the program is BEAM's emulator itself, which takes what
+// With adds. A script that starts it may not.
+func (b Boot) BEAM() bool { return strings.HasPrefix(path.Base(b.Exec), "beam") }
 
 // EvaluatorAddress is what the evaluating process connects to: an address on
 // QEMU's user network (its default is 10.0.2.0/24 with the host at .2) that is

@@ -19,7 +19,7 @@ import (
 func TestParseReadsWhatEncodeWrites(t *testing.T) {
 	t.Parallel()
 	b := Boot{
-		Hostname: "hello", UID: 1000, GID: 1001, Chdir: "/srv/app", DHCP: "eth0",
+		Hostname: "hello", UID: 1000, GID: 1001, Chdir: "/srv/app", DHCP: "eth0", Address: "eth0 10.0.2.15/24 10.0.2.2", Ready: "up",
 		Env:  map[string]string{"EMPTY": "", "EQ": "a=b=c", "SPACE": " a "},
 		Exec: "/bin/beam.smp", StopTimeout: 3 * time.Second, Args: []string{"", " leading", "#no comment", "größe"},
 	}

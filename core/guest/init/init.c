@@ -17,6 +17,8 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <net/if.h>
+#include <net/route.h>
+#include <arpa/inet.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -43,11 +45,12 @@
 /* The same limits stand in guest.go. */
 #define MAX_FILE 65536
 #define MAX_WORDS 256
+#define MAX_READY 1024
 
-enum { SIGNALS, WATCH, INPUTS, NFDS = INPUTS + 8 }; /* what run() polls */
+enum { SIGNALS, WATCH, OUTPUT, INPUTS, NFDS = INPUTS + 8 }; /* what run() polls */
 
 struct boot {
-	const char *hostname, *chdir, *dhcp, *exec;
+	const char *hostname, *chdir, *address, *dhcp, *exec, *ready;
 	unsigned uid, gid, stop_timeout;
 	char *args[MAX_WORDS + 2]; /* argv: exec first, NULL last */
 	char *env[MAX_WORDS + 1];
@@ -55,6 +58,8 @@ struct boot {
 };
 
 static struct boot boot = { .stop_timeout = 10 };
+
+static struct { char name[IFNAMSIZ]; struct in_addr addr, mask, gateway; } iface; /* boot.address */
 
 /* ---- console ---- */
 
@@ -112,12 +117,33 @@ static int parse_number(const char **s, unsigned max, unsigned *n)
 	return 1;
 }
 
+/* IFACE ADDRESS/BITS GATEWAY, in IPv4, into `iface`. */
+static int parse_address(const char *value)
+{
+	char text[64], *rest = text, *name, *addr, *gateway;
+	const char *bits;
+	unsigned n;
+
+	if (strlen(value) >= sizeof text)
+		return 0;
+	strcpy(text, value);
+	name = strsep(&rest, " ");
+	addr = strsep(&rest, "/");
+	if (!(bits = strsep(&rest, " ")) || !(gateway = rest) || !*name || strlen(name) >= IFNAMSIZ ||
+	    !parse_number(&bits, 32, &n) || *bits)
+		return 0;
+	strcpy(iface.name, name);
+	iface.mask.s_addr = htonl(n ? ~0u << (32 - n) : 0);
+	return inet_pton(AF_INET, addr, &iface.addr) == 1 && inet_pton(AF_INET, gateway, &iface.gateway) == 1;
+}
+
 /* One directive. Returns what is wrong with it, or NULL. */
 static const char *parse_line(char *line)
 {
 	static const struct { const char *name, **field; int path; } strings[] = {
 		{ "hostname", &boot.hostname, 0 }, { "dhcp", &boot.dhcp, 0 },
 		{ "chdir", &boot.chdir, 1 }, { "exec", &boot.exec, 1 },
+		{ "address", &boot.address, 0 }, { "ready", &boot.ready, 0 },
 	};
 	char *space = strchr(line, ' ');
 	const char *value = "";
@@ -134,7 +160,11 @@ static const char *parse_line(char *line)
 			if (*strings[i].field)
 				return "given twice";
 			if (!*value || (strings[i].path && *value != '/'))
-				return strings[i].path ? "needs an absolute path" : "needs a name";
+				return strings[i].path ? "needs an absolute path" : "needs a value";
+			if (strings[i].field == &boot.address && !parse_address(value))
+				return "needs IFACE ADDRESS/BITS GATEWAY";
+			if (strings[i].field == &boot.ready && strlen(value) > MAX_READY)
+				return "needs at most 1024 bytes";
 			*strings[i].field = value;
 			return NULL;
 		}
@@ -233,8 +263,12 @@ static void print_boot(void)
 		put(1, "chdir ", boot.chdir, "\n", NULL);
 	for (i = 0; i < boot.nenv; i++)
 		put(1, "env ", boot.env[i], "\n", NULL);
+	if (boot.address)
+		put(1, "address ", boot.address, "\n", NULL);
 	if (boot.dhcp)
 		put(1, "dhcp ", boot.dhcp, "\n", NULL);
+	if (boot.ready)
+		put(1, "ready ", boot.ready, "\n", NULL);
 	put(1, "exec ", boot.exec, "\n", NULL);
 	for (i = 1; i <= boot.nargs; i++)
 		put(1, "arg ", boot.args[i], "\n", NULL);
@@ -344,6 +378,33 @@ static void interface_up(const char *name)
 	close(fd);
 }
 
+static void set_address(void)
+{
+	struct ifreq req = { 0 };
+	struct sockaddr_in *in = (struct sockaddr_in *)&req.ifr_addr;
+	struct rtentry route = { .rt_flags = RTF_UP | RTF_GATEWAY };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	errno = 0;
+	strcpy(req.ifr_name, iface.name);
+	in->sin_family = AF_INET;
+	in->sin_addr = iface.addr;
+	if (!ioctl(fd, SIOCSIFADDR, &req)) {
+		in->sin_addr = iface.mask;
+		ioctl(fd, SIOCSIFNETMASK, &req);
+		interface_up(iface.name);
+		in->sin_addr = iface.gateway;
+		memcpy(&route.rt_gateway, in, sizeof *in);
+		in->sin_addr.s_addr = 0;
+		memcpy(&route.rt_dst, in, sizeof *in);
+		memcpy(&route.rt_genmask, in, sizeof *in);
+		ioctl(fd, SIOCADDRT, &route);
+	}
+	if (errno)
+		say("address ", boot.address, ": ", strerror(errno));
+	close(fd);
+}
+
 /* A word of the kernel command line. */
 static int cmdline_has(const char *word)
 {
@@ -384,16 +445,38 @@ static pid_t start_dhcp(void)
 	_exit(127);
 }
 
+/* A terminal for a program whose output is searched for `ready`; the console for
+ * any other. What is written to it comes out as it is: the console turns \n into
+ * \r\n. */
+static int open_terminal(int *program)
+{
+	struct termios tty;
+	int unlocked = 0, fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, TIOCSPTLCK, &unlocked) ||
+	    (*program = ioctl(fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) {
+		say("ready: no terminal to read from: ", strerror(errno));
+		return -1;
+	}
+	tcgetattr(fd, &tty);
+	tty.c_oflag &= ~OPOST;
+	tcsetattr(fd, TCSANOW, &tty);
+	return fd;
+}
+
 /* BEAM leads a session of its own with the console as controlling terminal:
  * without that ^C, job control and the shell's line editing do not work. */
-static pid_t start_beam(void)
+static pid_t start_beam(int terminal)
 {
 	const char *what = NULL;
 	pid_t pid = fork();
+	int i;
 
 	if (pid)
 		return pid;
 	setsid();
+	for (i = 0; terminal >= 0 && i < 3; i++)
+		dup2(terminal, i);
 	ioctl(0, TIOCSCTTY, 1);
 	if (fchown(0, boot.uid, boot.gid)) /* as login(1) does */
 		errno = 0; /* a read-only /dev: the open descriptors serve */
@@ -545,6 +628,29 @@ static void mark_ready(void)
 	    "\r\n", NULL);
 }
 
+/* Copies what the program has printed to the console. Returns whether boot.ready
+ * is in it. */
+static int relay(int terminal)
+{
+	static char buf[4 * MAX_READY];
+	static size_t kept; /* of what was before: the text may have begun there */
+	size_t n, len = boot.ready ? strlen(boot.ready) : 0;
+	ssize_t r, w;
+	int seen = 0;
+
+	while (terminal >= 0 && (r = read(terminal, buf + kept, sizeof buf - kept)) > 0) {
+		for (n = kept + r; r > 0; r -= w)
+			if ((w = write(1, buf + n - r, r)) < 0 && errno != EINTR)
+				break; /* there is no console: it counts all the same */
+			else if (w < 0)
+				w = 0;
+		seen |= memmem(buf, n, boot.ready, len) != NULL;
+		kept = n < len ? n : len - 1;
+		memmove(buf, buf + n - kept, kept);
+	}
+	return seen;
+}
+
 static void open_inputs(struct pollfd *fds)
 {
 	char path[] = "/dev/input/event0";
@@ -577,7 +683,7 @@ static int run(pid_t beam, pid_t dhcp, struct pollfd *fds)
 
 	for (;;) {
 		timeout = -1;
-		if (!ready && !access(READY, F_OK)) {
+		if ((relay(fds[OUTPUT].fd) || !access(READY, F_OK)) && !ready) {
 			mark_ready();
 			ready = 1;
 		}
@@ -605,8 +711,11 @@ static int run(pid_t beam, pid_t dhcp, struct pollfd *fds)
 			}
 		while (read(fds[SIGNALS].fd, &sig, sizeof sig) == sizeof sig)
 			if (sig.ssi_signo == SIGCHLD) {
-				if (reap(beam, dhcp, &status))
+				if (reap(beam, dhcp, &status)) {
+					if (relay(fds[OUTPUT].fd) && !ready)
+						mark_ready();
 					return status;
+				}
 			} else {
 				stop_beam(beam);
 			}
@@ -626,7 +735,7 @@ static void serve(void)
 {
 	struct pollfd fds[NFDS] = { 0 };
 	struct termios tty;
-	int have_tty, ok, status;
+	int have_tty, ok, status, terminal = -1;
 	pid_t beam, dhcp = -1;
 	char n[24];
 
@@ -651,12 +760,15 @@ static void serve(void)
 		    ": the kernel needs CONFIG_SIGNALFD and CONFIG_INOTIFY_USER");
 		return;
 	}
-	fds[SIGNALS].events = fds[WATCH].events = POLLIN;
+	fds[SIGNALS].events = fds[WATCH].events = fds[OUTPUT].events = POLLIN;
 	open_inputs(fds);
 
+	if (boot.address)
+		set_address();
+	fds[OUTPUT].fd = boot.ready ? open_terminal(&terminal) : -1;
 	have_tty = !tcgetattr(0, &tty);
 	say("beam uptime=", dec(uptime_ns(), n));
-	beam = start_beam();
+	beam = start_beam(terminal);
 	if (beam < 0) {
 		say("fork: ", strerror(errno));
 		return;
