@@ -25,6 +25,9 @@ type Check struct {
 	Ends       bool          // BEAM must end by itself, with status 0, ready or not; otherwise it must stay until the power button is pressed
 	Eval       string        // typed at the iex prompt; empty: there is none, as with Ends
 	EvalResult string        // the line that must come back
+	Ready      string        // text on the console that says that the VM is ready, whatever runs in it; empty: /init's mark
+	Foreign    bool          // what runs is not ours: it must go down when asked, and how it ends does not count
+	Kill       bool          // ready is enough: it is ended then, and not asked to go down
 	Timeout    time.Duration // for coming up, and again for going down; 0: DefaultTimeout
 }
 
@@ -53,6 +56,7 @@ type Proof struct {
 // answers, presses the power button, and wants an orderly end: BEAM's exit with
 // status 0, /init's last mark, and the guest's own power off. With Check.Ends the
 // end must come by itself. If the machine does not pass, the error is a *Failure.
+// Check.Ready, Check.Foreign and Check.Kill are for machines that are not ours.
 func Prove(ctx context.Context, check Check) (*Proof, error) {
 	if check.Timeout == 0 {
 		check.Timeout = DefaultTimeout
@@ -71,6 +75,8 @@ func Prove(ctx context.Context, check Check) (*Proof, error) {
 	phases := []func(context.Context) error{p.comeUp, p.evaluate, p.goDown}
 	if check.Ends {
 		phases = []func(context.Context) error{p.end, p.printedAll}
+	} else if check.Kill {
+		phases = phases[:2]
 	}
 	for _, phase := range phases {
 		if err := phase(ctx); err != nil {
@@ -120,7 +126,10 @@ var (
 // see takes a line in. A mark counts wherever it stands in a line, since BEAM
 // writes to the same terminal, but only in a whole one, since numbers grow.
 func (p *prover) see(line string, whole bool) {
-	if p.stage != "" && p.stage != "init" {
+	if p.check.Ready != "" && strings.Contains(line, p.check.Ready) {
+		p.ready()
+	}
+	if p.stage != "" && p.stage != "init" || p.check.Ready != "" {
 		p.missing = dropSeen(p.missing, line)
 		p.asked = p.asked || prompt.MatchString(line)
 	}
@@ -151,8 +160,16 @@ func (p *prover) mark(m []string) {
 		p.proof.Instructions.BEAM = uptime
 	case "ready":
 		p.proof.Instructions.Ready = uptime
-		p.proof.WallReady = time.Since(p.started)
+		if p.check.Ready == "" {
+			p.ready()
+		}
 		p.proof.MemTotalKiB, p.proof.MemAvailableKiB = number(m[3]), number(m[4])
+	}
+}
+
+func (p *prover) ready() {
+	if p.proof.WallReady == 0 {
+		p.proof.WallReady = time.Since(p.started)
 	}
 }
 
@@ -231,7 +248,7 @@ func (p *prover) follow(ctx context.Context, done func(line string) bool) error 
 
 // mayEnd reports whether BEAM was to end, and did so in order.
 func (p *prover) mayEnd() bool {
-	return p.status == "status=0" && (p.check.Ends || p.pressed && p.proof.WallReady != 0)
+	return p.check.Foreign && p.pressed || p.status == "status=0" && (p.check.Ends || p.pressed && p.proof.WallReady != 0)
 }
 
 // afterwards is how long a VM may go on printing after the line that condemned
@@ -273,8 +290,13 @@ func (p *prover) atEOF() *Failure {
 	if p.stage == "down" && p.status == "" {
 		return &Failure{Kind: Ended, Detail: "/init powered off without running BEAM", Next: "the console has the reason"}
 	}
-	return &Failure{Kind: Ended, Detail: "QEMU ended" + p.vm.complaint() + "; " + p.reached(),
-		Next: "a triple fault or a reset; start it by hand, with the kernel's command line extended by earlyprintk=ttyS0"}
+	next := "a triple fault or a reset; start it by hand, with the kernel's command line extended by earlyprintk=ttyS0"
+	for _, line := range p.vm.Screen(screenLines) {
+		if strings.Contains(line, "Initramfs unpacking failed") { // init/initramfs.c; kernels with another root go on
+			next = "the kernel could not unpack its root: give the VM more memory; with enough of it, the initrd is damaged, or in a compression that the kernel lacks"
+		}
+	}
+	return &Failure{Kind: Ended, Detail: "QEMU ended" + p.vm.complaint() + "; " + p.reached(), Next: next}
 }
 
 // reached is how far the guest came.
@@ -309,7 +331,7 @@ func (p *prover) printed(ctx context.Context, texts ...string) error {
 		return nil
 	}
 	return p.until(ctx, done, func() *Failure {
-		if p.stage == "ready" {
+		if p.stage == "ready" || p.check.Ready != "" && p.proof.WallReady != 0 {
 			return &Failure{Kind: Output, Detail: fmt.Sprintf("%q did not appear in %v", left(), p.check.Timeout), Next: outputNext}
 		}
 		return p.hang()
@@ -329,6 +351,10 @@ func common(texts, others []string) []string {
 }
 
 func (p *prover) hang() *Failure {
+	if p.check.Ready != "" {
+		return &Failure{Kind: Hang, Detail: fmt.Sprintf("%q was not on the console in %v", p.check.Ready, p.check.Timeout),
+			Next: "does it print that, and to the serial console?"}
+	}
 	return &Failure{Kind: Hang, Detail: fmt.Sprintf("after %v %s", p.check.Timeout, p.reached()), Next: hangNext[p.stage]}
 }
 
@@ -388,7 +414,7 @@ func notPrinted(texts []string) *Failure {
 }
 
 func (p *prover) goDown(ctx context.Context) error {
-	if p.stage == "ready" {
+	if p.stage == "ready" || p.check.Ready != "" && p.stage != "exit" && p.stage != "down" {
 		p.pressed = true
 		if err := p.vm.Powerdown(ctx); err != nil && ctx.Err() == nil {
 			return p.fail(p.atEOF())
@@ -402,7 +428,7 @@ func (p *prover) goDown(ctx context.Context) error {
 
 // off waits until the VM is off, and in order.
 func (p *prover) off(ctx context.Context, late func() *Failure) error {
-	if p.stage != "down" {
+	if p.stage != "down" && !p.check.Foreign {
 		if err := p.until(ctx, func(string) bool { return p.stage == "down" }, late); err != nil {
 			return err
 		}

@@ -132,7 +132,7 @@ func (e *Engine) ask(ctx context.Context, cfg vm.Config, work string, show ui.St
 		return err
 	}
 	cfg.Count = false
-	started, err := verify.Start(ctx, cfg, dir, asked, e.VM.Proof.Timeout)
+	started, err := verify.Start(ctx, vm.Check{Config: cfg, Timeout: e.VM.Proof.Timeout}, dir, asked)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -17,7 +18,10 @@ import (
 
 // Channel is the way to a guest with this boot file.
 func Channel(boot guest.Boot) (vm.Channel, error) {
-	if boot.DHCP == "" {
+	if !boot.BEAM() {
+		return vm.Channel{}, fmt.Errorf("it runs %s, and the evaluator is an argument of BEAM's", boot.Exec)
+	}
+	if boot.DHCP == "" && boot.Address == "" {
 		return vm.Channel{}, errors.New("the image brings no network up, over which the evaluator is reached")
 	}
 	return vm.Channel{Addr: guest.EvaluatorAddress, Port: guest.EvaluatorPort}, nil

@@ -20,6 +20,7 @@ import (
 type VM struct {
 	*vm.Served
 	dir     string
+	machine vm.Check
 	checks  check.Set
 	hosts   map[int]string // where a port of the guest is reached
 	timeout time.Duration  // for each check
@@ -29,10 +30,13 @@ type VM struct {
 }
 
 // Start starts a machine, paused, with a network card and what else the checks
-// need. dir is a directory that only the user can enter; what is in it afterwards
-// is the console's log and sockets. The caller must call Kill.
-func Start(ctx context.Context, cfg vm.Config, dir string, checks check.Set, timeout time.Duration) (*VM, error) {
-	v := &VM{dir: dir, checks: checks, timeout: timeout}
+// need. Of machine, the configuration, the timeout of each check and what is to be
+// known of one that is not ours count. dir is a directory that only the user can
+// enter; what is in it afterwards is the console's log and sockets. The caller must
+// call Kill.
+func Start(ctx context.Context, machine vm.Check, dir string, checks check.Set) (*VM, error) {
+	v := &VM{dir: dir, machine: machine, checks: checks, timeout: machine.Timeout}
+	cfg := machine.Config
 	cfg.CPUs, cfg.Net = 1, true
 	var err error
 	if v.hosts, err = forward(checks.HTTP, &cfg); err != nil {
@@ -74,7 +78,8 @@ func withEvaluator(cfg *vm.Config, dir string) (initrd string, err error) {
 // in the making is shown with show.
 func (v *VM) Run(ctx context.Context, image string, show builder.Events) (*report.Verification, error) {
 	var err error
-	v.watched, err = v.Watch(ctx, vm.Check{Expect: v.checks.Expect, Ends: v.checks.Exit == check.ExitClean, Timeout: v.timeout})
+	v.machine.Expect, v.machine.Ends = v.checks.Expect, v.checks.Exit == check.ExitClean
+	v.watched, err = v.Watch(ctx, v.machine)
 	if err != nil {
 		return nil, err
 	}

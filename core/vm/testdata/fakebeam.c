@@ -122,6 +122,33 @@ static int fake_iex(void)
 	return serve();
 }
 
+/* Says that it listens as a program does that knows nothing of /init: in two
+ * writes, behind more than /init keeps of what it reads. */
+static int say_listening(void)
+{
+	int i;
+
+	printf("terminal=%s\n", ttyname(1));
+	for (i = 0; i < 300; i++)
+		puts("a line of a log, long enough to fill buffers, and in the end all of them");
+	fputs("it is liste", stdout);
+	fflush(stdout);
+	usleep(1000);
+	puts("ning");
+	return pause();
+}
+
+static void show_routes(void)
+{
+	char line[256], name[32];
+	unsigned destination, gateway;
+	FILE *f = fopen("/proc/net/route", "r");
+
+	while (f && fgets(line, sizeof line, f)) /* the first line is the heads of columns */
+		if (sscanf(line, "%31s %8x %8x", name, &destination, &gateway) == 3)
+			printf("route %s %08x %08x\n", name, destination, gateway);
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -130,6 +157,10 @@ int main(int argc, char **argv)
 	printf("fake beam: %s\n", what);
 	if (!strcmp(what, "serve"))
 		return describe(), serve();
+	if (!strcmp(what, "listen"))
+		return say_listening();
+	if (!strcmp(what, "routes"))
+		return show_routes(), serve();
 	if (!strcmp(what, "orphans"))
 		return make_orphans(), serve();
 	if (!strcmp(what, "iex"))
