@@ -130,11 +130,15 @@ type descriptor struct {
 type ociIndex struct {
 	Manifests []descriptor
 	Layers    []descriptor // of a manifest, which has no Manifests
+	Config    descriptor   // likewise
 }
 
 // container reads a container image's layers, in order.
 func (o *opener) container(r *root, files containerFiles) error {
 	layers, err := files.layers(r)
+	if err == nil {
+		err = files.config(r)
+	}
 	if err != nil {
 		return err
 	}
@@ -178,14 +182,15 @@ func (files containerFiles) layers(r *root) ([]string, error) {
 		for i := range layers {
 			layers[i] = path.Clean(layers[i])
 		}
+		r.configFile = path.Clean(images[0].Config)
 		return layers, nil
 	}
 	r.format = "oci"
-	return files.ociLayers("index.json", 0)
+	return files.ociLayers(r, "index.json", 0)
 }
 
 // ociLayers reads an index, the chosen platform's manifest in it, or a manifest.
-func (files containerFiles) ociLayers(name string, depth int) ([]string, error) {
+func (files containerFiles) ociLayers(r *root, name string, depth int) ([]string, error) {
 	file, ok := files[name]
 	if !ok {
 		return nil, fmt.Errorf("%s is missing", name)
@@ -205,7 +210,7 @@ func (files containerFiles) ociLayers(name string, depth int) ([]string, error) 
 		if name, err = blob(d); err != nil {
 			return nil, err
 		}
-		return files.ociLayers(name, depth+1)
+		return files.ociLayers(r, name, depth+1)
 	}
 	var layers []string
 	for _, d := range index.Layers {
@@ -217,6 +222,12 @@ func (files containerFiles) ociLayers(name string, depth int) ([]string, error) 
 	}
 	if len(layers) == 0 {
 		return nil, fmt.Errorf("%s: has no layers", name)
+	}
+	if index.Config.Digest != "" {
+		var err error
+		if r.configFile, err = blob(index.Config); err != nil {
+			return nil, err
+		}
 	}
 	return layers, nil
 }

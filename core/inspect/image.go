@@ -15,6 +15,7 @@ type Image struct {
 	Initrd string
 
 	Kernel *Kernel // nil when there is none beside or in the root
+	Config *Config // of a container image; nil when there is none
 
 	// Tree is the root file system; its contents can be read until Close. Paths are
 	// those of the running system.

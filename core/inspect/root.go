@@ -17,6 +17,8 @@ type root struct {
 	extents             []extent
 	rest                map[string]int64
 	structures          string // what to call all that is left
+	configFile          string // of a container image, by its name in the archive
+	config              *Config
 }
 
 // extent is what some contents of a file take on disk.
@@ -55,7 +57,7 @@ func (r *root) share(tails []tail, blocks *packed.Index) {
 // image accounts for all of the bytes that the root takes on disk.
 func (r *root) image(bytes int64) (*Image, error) {
 	img := &Image{
-		Format: r.format, Compression: r.compression, Bytes: bytes, Tree: r.tree,
+		Format: r.format, Compression: r.compression, Bytes: bytes, Tree: r.tree, Config: r.config,
 		Stored: map[string]int64{}, Rest: maps.Clone(r.rest),
 	}
 	left := bytes

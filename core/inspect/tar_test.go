@@ -112,6 +112,9 @@ func layers(t testing.TB) [][]byte {
 	}
 }
 
+// config is a container image's configuration.
+const config = `{"architecture":"amd64","os":"linux","config":{"User":"app:staff","Env":["A=b c"],"Entrypoint":["/bin/app"],"Cmd":["serve"],"WorkingDir":"/srv"}}`
+
 func checkLayers(t *testing.T, img *Image, format string) {
 	t.Helper()
 	var got []string
@@ -128,6 +131,10 @@ func checkLayers(t *testing.T, img *Image, format string) {
 	if img.Format != format {
 		t.Errorf("it is a %s", img.Format)
 	}
+	if c := img.Config; c == nil || c.Architecture != "amd64" || c.Config.User != "app:staff" ||
+		strings.Join(append(c.Config.Entrypoint, c.Config.Cmd...), " ") != "/bin/app serve" || c.Config.Env[0] != "A=b c" || c.Config.WorkingDir != "/srv" {
+		t.Errorf("its configuration is %+v", c)
+	}
 	if img.Rest["replaced files"] == 0 || img.Rest["manifests and other files"] == 0 {
 		t.Errorf("the rest is %v", img.Rest)
 	}
@@ -137,7 +144,7 @@ func TestADockerArchivesLayersAreOneTree(t *testing.T) {
 	t.Parallel()
 	l := layers(t)
 	l[1] = compress(t, l[1], "gzip", "-c")
-	archive := tarOf(t, "c.json={}", "a/layer.tar="+string(l[0]), "b/layer.tar="+string(l[1]), "d/layer.tar=->../e/layer.tar", "e/layer.tar="+string(l[2]),
+	archive := tarOf(t, "c.json="+config, "a/layer.tar="+string(l[0]), "b/layer.tar="+string(l[1]), "d/layer.tar=->../e/layer.tar", "e/layer.tar="+string(l[2]),
 		`manifest.json=[{"Config":"c.json","RepoTags":["x:1"],"Layers":["a/layer.tar","b/layer.tar","d/layer.tar"]}]`)
 	checkLayers(t, open(t, writeFile(t, "x", archive)), "docker")
 	checkLayers(t, open(t, writeFile(t, "x", compress(t, archive, "zstd", "-qc"))), "docker")
@@ -170,7 +177,7 @@ func ociLayout(t testing.TB, arch string) map[string]string {
 	for _, l := range layers(t) {
 		descriptors = append(descriptors, m{"digest": add(compress(t, l, "gzip", "-c"))})
 	}
-	manifest := add(object(m{"layers": descriptors}))
+	manifest := add(object(m{"layers": descriptors, "config": m{"digest": add([]byte(config))}}))
 	other := add(object(m{"layers": []m{{"digest": add([]byte("another platform's"))}}}))
 	index := add(object(m{"manifests": []m{
 		{"digest": other, "platform": m{"os": "linux", "architecture": "s390x"}},
@@ -201,15 +208,17 @@ func TestHostileTarsAreRefused(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"cut short":             {tarBytes(t, sampleTree(t))[:100_000], "cut short"},
-		"leads out":             {tarOf(t, "../x=y"), ".."},
-		"too many":              {tarOf(t, strings.Split(strings.Repeat("a=b,", 1001), ",")[:1001]...), "more than 1000 files"},
-		"too many layers":       {tarOf(t, "a=", `manifest.json=[{"Config":"c","Layers":["a"`+strings.Repeat(`,"a"`, 1000)+`]}]`), "has 1001 layers"},
-		"no index":              {tarOf(t, "oci-layout={}"), "index.json is missing"},
-		"no JSON":               {layout("x"), "index.json: invalid"},
-		"a digest leads out":    {layout(`{"manifests":[{"digest":"../../etc:passwd"}]}`), "is no digest"},
-		"other platforms":       {layout(`{"manifests":[{"platform":{"os":"linux","architecture":"z80"}},{"platform":{"os":"plan9"}}]}`), "none of its 2 images (linux/z80, plan9/)"},
-		"a manifest of nothing": {layout(`{}`), "has no layers"},
+		"cut short":                 {tarBytes(t, sampleTree(t))[:100_000], "cut short"},
+		"leads out":                 {tarOf(t, "../x=y"), ".."},
+		"too many":                  {tarOf(t, strings.Split(strings.Repeat("a=b,", 1001), ",")[:1001]...), "more than 1000 files"},
+		"too many layers":           {tarOf(t, "a=", `manifest.json=[{"Config":"c","Layers":["a"`+strings.Repeat(`,"a"`, 1000)+`]}]`), "has 1001 layers"},
+		"no index":                  {tarOf(t, "oci-layout={}"), "index.json is missing"},
+		"no JSON":                   {layout("x"), "index.json: invalid"},
+		"a digest leads out":        {layout(`{"manifests":[{"digest":"../../etc:passwd"}]}`), "is no digest"},
+		"other platforms":           {layout(`{"manifests":[{"platform":{"os":"linux","architecture":"z80"}},{"platform":{"os":"plan9"}}]}`), "none of its 2 images (linux/z80, plan9/)"},
+		"a configuration leads out": {tarOf(t, "oci-layout={}", `index.json={"config":{"digest":"../x"},"layers":[{"digest":"sha256:`+strings.Repeat("a", 64)+`"}]}`), "is no digest"},
+		"no configuration":          {tarOf(t, "c=x", "a=", `manifest.json=[{"Config":"c","Layers":["a"]}]`), "configuration c: invalid"},
+		"a manifest of nothing":     {layout(`{}`), "has no layers"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -220,8 +229,38 @@ func TestHostileTarsAreRefused(t *testing.T) {
 	}
 }
 
+func TestRootsAreToldByTheirBeginning(t *testing.T) {
+	t.Parallel()
+	plain := tarBytes(t, sampleTree(t))
+	var initrd bytes.Buffer
+	must(t, sampleTree(t).WriteCPIO(&initrd))
+	for name, test := range map[string]struct {
+		data []byte
+		want bool
+	}{
+		"tar": {plain, true}, "tar.gz": {compress(t, plain, "gzip", "-c"), true}, "tar.zst": {compress(t, plain, "zstd", "-qc"), true},
+		"tar.xz": {compress(t, plain, "xz", "-c"), true}, "cpio": {initrd.Bytes(), false},
+		"cpio.gz": {compress(t, initrd.Bytes(), "gzip", "-c"), false}, "empty": {nil, false}, "text": {[]byte("text"), false},
+	} {
+		got, err := HasRoot(t.Context(), writeFile(t, name, test.data))
+		if err != nil || got != test.want {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	cut := compress(t, plain, "gzip", "-c")[:100]
+	_, err := HasRoot(t.Context(), writeFile(t, "cut.tar.gz", cut))
+	wantError(t, err, "cut.tar.gz", "EOF")
+	dir := t.TempDir()
+	for _, want := range []bool{false, true} {
+		if got, err := HasRoot(t.Context(), dir); err != nil || got != want {
+			t.Errorf("a directory: %v, %v", got, err)
+		}
+		must(t, os.WriteFile(filepath.Join(dir, "oci-layout"), []byte("{}"), 0o644))
+	}
+}
+
 func FuzzTar(f *testing.F) {
 	l := layers(f)
-	archive := tarOf(f, "c.json={}", "a="+string(l[0]), "b="+string(l[1]), `manifest.json=[{"Config":"c.json","Layers":["a","b"]}]`)
+	archive := tarOf(f, "c.json="+config, "a="+string(l[0]), "b="+string(l[1]), `manifest.json=[{"Config":"c.json","Layers":["a","b"]}]`)
 	fuzzOpen(f, l[0], l[1], archive, compress(f, l[1], "gzip", "-c"), tarOf(f, "oci-layout={}", `index.json={"manifests":[{"digest":"../x"}]}`))
 }
