@@ -33,6 +33,7 @@ type runFlags struct {
 	scratch      string
 	detach, exec bool
 	wait         time.Duration
+	ready        string
 	name         string
 }
 
@@ -43,7 +44,13 @@ func (a *App) runCommand() *cobra.Command {
 		Short: "Start a VM with this terminal at its console, or in the background",
 		Long: `Start a VM: the definition's, or IMAGE, which is build/<vm> or its name, a bundle,
 or a raw or qcow2 disk; with --kernel, its kernel. What is after -- goes to the app
-(init:get_plain_arguments/0). In the foreground Ctrl-A X ends the VM.`,
+(init:get_plain_arguments/0). In the foreground Ctrl-A X ends the VM.
+
+IMAGE may also be an OCI archive or layout, what docker save writes, or a tar archive
+of a root file system (.tar.gz, .zst, .xz too). It runs in memory with a build's
+kernel, and what its configuration names runs under leanlab's /init; there, what is
+after -- takes the place of the image's Cmd. A root without a configuration runs its
+own init.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if images(cmd, args) > 1 {
 				return usageError{fmt.Errorf("%s: one IMAGE, and arguments of the app after --; run %s --help", cmd.CommandPath(), cmd.CommandPath())}
@@ -57,17 +64,19 @@ or a raw or qcow2 disk; with --kernel, its kernel. What is after -- goes to the 
 	}
 	f.definitionFlags.add(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.kernel, "kernel", "", "kernel to boot, where IMAGE brings none: a bzImage (x86_64) or Image (aarch64)")
+	flags.StringVar(&f.kernel, "kernel", "", "kernel to boot, where IMAGE brings none: a bzImage (x86_64) or Image (aarch64), or a build's directory (for a root file system: default "+defaultBuild+", and with its /init)")
 	flags.StringVar(&f.initrd, "initrd", "", "initrd for --kernel")
 	flags.StringVar(&f.append, "append", "", "kernel command line for --kernel; console= and panic= are added")
-	flags.IntVar(&f.memory, "memory", 0, "RAM in MiB (default: what the definition's proof boots with, otherwise 256)")
+	flags.StringVar(&f.entrypoint, "entrypoint", "", "program of a container image or root file system to run, instead of what it says itself")
+	flags.IntVar(&f.memory, "memory", 0, "RAM in MiB (default: what the definition's proof boots with; otherwise 256, and more where a root that lives in memory needs it)")
 	flags.IntVar(&f.cpus, "cpus", 1, "number of CPUs")
 	flags.StringArrayVarP(&f.ports, "publish", "p", nil, "let a TCP port of this host lead to one of the VM: [ADDR:]HOST:GUEST; ADDR is 127.0.0.1 unless given; may be repeated")
-	flags.StringArrayVar(&f.env, "env", nil, "add to BEAM's environment: NAME=VALUE; may be repeated")
+	flags.StringArrayVar(&f.env, "env", nil, "add to the environment of BEAM, or of what else is run: NAME=VALUE; may be repeated")
 	flags.BoolVar(&f.readOnly, "read-only", false, "the VM cannot write to its disk (otherwise it can, and what it wrote is thrown away)")
 	flags.StringVar(&f.scratch, "scratch", "", "an empty disk of that size, such as 1GiB, which is thrown away at the end")
 	flags.BoolVarP(&f.detach, "detach", "d", false, "run in the background and print the VM's name")
 	flags.DurationVar(&f.wait, "wait", 0, "with --detach: wait so long for BEAM to be ready, and end the VM when it is not")
+	flags.StringVar(&f.ready, "ready", "", "with --wait: text on the console that says that it is ready, where that is not leanlab's build")
 	flags.BoolVar(&f.exec, "exec", false, "let leanlab exec evaluate code in it (default with --detach)")
 	flags.StringVar(&f.name, "name", "", "what ps, stop and the others call it (default: after the image)")
 	return cmd
@@ -83,14 +92,19 @@ func images(cmd *cobra.Command, args []string) int {
 
 func (a *App) run(cmd *cobra.Command, f *runFlags, image string, args []string) error {
 	ctx := cmd.Context()
-	t, err := a.target(f, image)
+	if err := f.check(); err != nil {
+		return usageError{err}
+	}
+	f.args = args
+	t, err := a.target(ctx, f, image)
 	if err != nil {
 		return err
 	}
+	defer t.done()
 	if err := a.configure(t, f); err != nil {
 		return err
 	}
-	boot, noExec, err := bootFor(t, f, cmd.Flags().Changed("exec"), args)
+	boot, noExec, err := bootFor(t, f, cmd.Flags().Changed("exec"))
 	if err != nil {
 		return err
 	}
@@ -123,18 +137,31 @@ func (a *App) run(cmd *cobra.Command, f *runFlags, image string, args []string) 
 	}
 	fmt.Fprintf(a.Stderr, "leanlab: %s, %d MiB, %s\n", i.Name, t.MemoryMiB, why)
 	if f.detach {
-		return a.background(ctx, i, served, f.wait)
+		return a.background(ctx, i, served, f.ready, f.wait)
 	}
 	return errors.Join(a.foreground(ctx, i, served), i.Remove())
 }
 
-// target is what the command line names: the definition's VM, or an image.
-func (a *App) target(f *runFlags, image string) (*target, error) {
-	if image != "" || f.kernel != "" {
-		return a.findTarget(image, f.machineFlags)
+// check finds flags that contradict each other, before anything is done.
+func (f *runFlags) check() error {
+	switch {
+	case f.cpus < 1 || f.memory < 0:
+		return fmt.Errorf("%d CPUs and %d MiB: a VM needs at least one CPU and some memory", f.cpus, f.memory)
+	case f.wait != 0 && !f.detach:
+		return errors.New("--wait is for --detach: in the foreground the console shows what happens")
+	case f.ready != "" && f.wait == 0:
+		return errors.New("--ready is for --wait, which looks for that text")
 	}
-	if f.machineFlags != (machineFlags{}) {
-		return nil, usageError{errors.New("--initrd and --append are for a kernel: give it with --kernel")}
+	return nil
+}
+
+// target is what the command line names: the definition's VM, or an image.
+func (a *App) target(ctx context.Context, f *runFlags, image string) (*target, error) {
+	if image != "" || f.kernel != "" {
+		return a.findTarget(ctx, image, f.machineFlags, rootUse{})
+	}
+	if f.given() {
+		return nil, usageError{errors.New("--initrd and --append are for a kernel: give it with --kernel; --entrypoint is for an IMAGE")}
 	}
 	_, def, err := a.load(f.definitionFlags)
 	if err != nil {
@@ -154,11 +181,8 @@ func (a *App) target(f *runFlags, image string) (*target, error) {
 
 // configure applies the flags.
 func (a *App) configure(t *target, f *runFlags) error {
-	if f.cpus < 1 || f.memory < 0 {
-		return usageError{fmt.Errorf("%d CPUs and %d MiB: a VM needs at least one CPU and some memory", f.cpus, f.memory)}
-	}
-	if f.wait != 0 && !f.detach {
-		return usageError{errors.New("--wait is for --detach: in the foreground the console shows what happens")}
+	if f.wait != 0 && f.ready == "" && !t.saysReady {
+		return usageError{fmt.Errorf("--wait: nothing is known to say when %s is ready: give a text that it then prints, with --ready", t.image)}
 	}
 	t.CPUs = f.cpus
 	if f.memory > 0 {
@@ -184,6 +208,9 @@ func (a *App) configure(t *target, f *runFlags) error {
 
 // enoughMemory compares what is asked for with what the image was measured to need.
 func (a *App) enoughMemory(t *target) error {
+	if t.MemoryMiB < t.leastMiB {
+		return fmt.Errorf("%s does not run in %d MiB: its root lives in memory and takes %d MiB there until it is unpacked, with the kernel; leave out --memory, or give more", t.image, t.MemoryMiB, t.leastMiB)
+	}
 	if t.manifest == nil {
 		return nil
 	}
@@ -237,13 +264,17 @@ func portsFree(forwards []vm.Forward) error {
 
 // bootFor returns the boot file that the flags ask for, nil for the image's own,
 // and why there will be no evaluator, if there will be none.
-func bootFor(t *target, f *runFlags, execGiven bool, args []string) (boot *guest.Boot, noExec string, err error) {
+func bootFor(t *target, f *runFlags, execGiven bool) (boot *guest.Boot, noExec string, err error) {
 	env, err := parseEnv(f.env)
 	if err != nil {
 		return nil, "", usageError{err}
 	}
 	exec := f.exec || f.detach && !execGiven
-	changes := len(env) > 0 || len(args) > 0
+	args := f.args
+	if t.root != nil && !t.root.Given {
+		args = nil // they are in its boot file
+	}
+	changes := len(env) > 0 || len(args) > 0 || t.root != nil && t.root.Changed
 	if !exec && !changes {
 		return nil, notAsked, nil
 	}
@@ -272,6 +303,12 @@ func bootFor(t *target, f *runFlags, execGiven bool, args []string) (boot *guest
 const notAsked = "it was started without --exec"
 
 func ownBoot(t *target) (guest.Boot, error) {
+	if t.root != nil && t.root.Boot == nil {
+		return guest.Boot{}, fmt.Errorf("%s runs its own init, to which leanlab cannot hand anything: name a program with --entrypoint", t.image)
+	}
+	if t.root != nil {
+		return *t.root.Boot, nil
+	}
 	if t.Initrd == "" {
 		return guest.Boot{}, fmt.Errorf("%s has no initrd, in which they are handed to /init", t.image)
 	}
@@ -295,11 +332,11 @@ func parseEnv(words []string) (map[string]string, error) {
 func start(ctx context.Context, i *instance.Instance, t *target, boot *guest.Boot, scratch string) (*vm.Served, error) {
 	config := t.Config
 	if boot != nil {
-		config.Initrd = filepath.Join(i.Path, "initrd")
-		defer os.Remove(config.Initrd)
-		if err := guest.WriteInitrd(config.Initrd, t.Initrd, *boot); err != nil {
+		var err error
+		if config.Initrd, err = t.withBoot(i.Path, *boot); err != nil {
 			return nil, err
 		}
+		defer os.Remove(config.Initrd)
 	}
 	if scratch != "" {
 		path, err := emptyDisk(scratch)
@@ -320,6 +357,23 @@ func start(ctx context.Context, i *instance.Instance, t *target, boot *guest.Boo
 	return served, nil
 }
 
+// withBoot makes a copy of the target's initrd with another boot file. It is in
+// the directory of the instance, which is in memory on most systems; a whole root
+// file system has no place there.
+func (t *target) withBoot(dir string, boot guest.Boot) (string, error) {
+	if t.root != nil {
+		dir = ""
+	}
+	f, err := os.CreateTemp(dir, "leanlab-initrd-")
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(guest.WithBoot(f, t.Initrd, boot), f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
+}
+
 // emptyDisk makes a sparse file in the temporary directory.
 func emptyDisk(size string) (string, error) {
 	bytes, err := humanize.ParseBytes(size)
@@ -334,9 +388,9 @@ func emptyDisk(size string) (string, error) {
 }
 
 // background leaves the VM alone.
-func (a *App) background(ctx context.Context, i *instance.Instance, served *vm.Served, wait time.Duration) error {
+func (a *App) background(ctx context.Context, i *instance.Instance, served *vm.Served, ready string, wait time.Duration) error {
 	defer served.Close()
-	err := resumeAndWait(ctx, served, wait)
+	err := resumeAndWait(ctx, served, ready, wait)
 	if err != nil {
 		served.Kill()
 		return errors.Join(err, i.Remove())
@@ -345,11 +399,11 @@ func (a *App) background(ctx context.Context, i *instance.Instance, served *vm.S
 	return nil
 }
 
-func resumeAndWait(ctx context.Context, served *vm.Served, wait time.Duration) error {
+func resumeAndWait(ctx context.Context, served *vm.Served, ready string, wait time.Duration) error {
 	if wait == 0 {
 		return served.Resume(ctx)
 	}
-	watched, err := served.Watch(ctx, vm.Check{Timeout: wait})
+	watched, err := served.Watch(ctx, vm.Check{Ready: ready, Timeout: wait})
 	if err != nil {
 		return err
 	}

@@ -304,7 +304,7 @@ func TestRunRefusesWhatCannotRun(t *testing.T) {
 		return path
 	}
 	kernel, initrd := filepath.Join(h.build, "bundle", "kernel"), filepath.Join(h.build, "bundle", "initrd")
-	disk := file("disk.img", strings.Repeat("\x00", 4096))
+	disk := file("disk.img", string(disk(8, 0)))
 	least := filepath.Join(dir, "least")
 	if err := os.CopyFS(least, os.DirFS(h.build)); err != nil {
 		t.Fatal(err)

@@ -1,17 +1,19 @@
 package cli
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
+	"github.com/somebloke1/elixir-lean-lab/core/inspect"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/engine"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/foreign"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
@@ -25,35 +27,53 @@ type target struct {
 	name     string           // that an instance of it may have
 	image    string           // as the user gave it
 	manifest *report.Manifest // nil: there is none
+
+	root      *foreign.Root // of an image that is a root file system without a kernel; nil for any other
+	enoughMiB int           // memory that is enough for that, and for a program
+	leastMiB  int           // with less memory it does not unpack
+	saysReady bool          // what runs in it is known to say when it is ready
+	close     func() error  // when its files are no longer needed; nil: nothing to do
+}
+
+// done gives up the target's files.
+func (t *target) done() {
+	if t.close != nil {
+		t.close()
+	}
 }
 
 // machineFlags describe a machine where no bundle does.
 type machineFlags struct {
 	kernel, initrd, append string
+	entrypoint             string
+	args                   []string // after --; of the app, where it is not a container image's
 }
 
+func (f machineFlags) given() bool { return f.kernel+f.initrd+f.append+f.entrypoint != "" }
+
 // runnable names what findTarget takes, for its errors.
-const runnable = "what runs is a bundle or build/<vm>, a raw or qcow2 disk, or --kernel with --initrd or a disk"
+const runnable = "what runs is a bundle or build/<vm>, a raw or qcow2 disk, an OCI or docker archive, an OCI layout, a tar archive of a root, or --kernel with --initrd or a disk"
 
 // findTarget finds out what IMAGE is. It may be the name of a VM below build/.
-func (a *App) findTarget(arg string, f machineFlags) (*target, error) {
+// Call done on what it returns.
+func (a *App) findTarget(ctx context.Context, arg string, f machineFlags, use rootUse) (*target, error) {
 	if arg == "" {
 		return a.kernelTarget("", f)
 	}
-	path := a.path(arg)
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) && filepath.Base(arg) == arg {
-		built := filepath.Join(a.Dir, "build", arg)
-		if info, err = os.Stat(built); err != nil {
-			return nil, fmt.Errorf("%s: there is no such image, and no VM of that name in build/; %s", arg, runnable)
-		}
-		path = built
-	}
+	path, info, err := a.imagePath(arg)
 	if err != nil {
-		return nil, fmt.Errorf("%w; %s", err, runnable)
+		return nil, err
+	}
+	if root, err := inspect.HasRoot(ctx, path); err != nil {
+		return nil, fmt.Errorf("%w; is it truncated? %s", err, runnable)
+	} else if root {
+		return a.rootTarget(ctx, arg, path, f, use)
+	}
+	if f.entrypoint != "" {
+		return nil, usageError{fmt.Errorf("--entrypoint is for container images and tar archives of a root; %s is none", arg)}
 	}
 	if info.IsDir() {
-		if f != (machineFlags{}) {
+		if f.given() {
 			return nil, usageError{fmt.Errorf("%s is a bundle, which has its kernel, initrd and command line: leave out --kernel, --initrd and --append", arg)}
 		}
 		t, err := bundleTarget(path)
@@ -63,7 +83,7 @@ func (a *App) findTarget(arg string, f machineFlags) (*target, error) {
 		t.image = arg
 		return t, nil
 	}
-	format, err := diskFormat(path)
+	format, err := diskFormat(path, f.kernel == "")
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +92,7 @@ func (a *App) findTarget(arg string, f machineFlags) (*target, error) {
 		if t, err = a.kernelTarget(path, f); err != nil {
 			return nil, err
 		}
-	} else if f != (machineFlags{}) {
+	} else if f.given() {
 		return nil, usageError{errors.New("--initrd and --append are for a kernel: give it with --kernel, or leave them out and the disk's boot loader starts")}
 	} else {
 		t.Arch, t.MemoryMiB = "x86_64", defaultMemoryMiB
@@ -81,20 +101,46 @@ func (a *App) findTarget(arg string, f machineFlags) (*target, error) {
 	return t, nil
 }
 
+// imagePath is where IMAGE is.
+func (a *App) imagePath(arg string) (string, os.FileInfo, error) {
+	path := a.path(arg)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Base(arg) == arg {
+		path = filepath.Join(a.Dir, "build", arg)
+		if info, err = os.Stat(path); err != nil {
+			return "", nil, fmt.Errorf("%s: there is no such image, and no VM of that name in build/; %s", arg, runnable)
+		}
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("%w; %s", err, runnable)
+	}
+	return path, info, nil
+}
+
 func stem(path string) string {
 	return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 }
 
 func (a *App) kernelTarget(disk string, f machineFlags) (*target, error) {
 	kernel := a.path(f.kernel)
+	if info, err := os.Stat(kernel); err == nil && info.IsDir() {
+		b, err := bundleTarget(kernel)
+		if err != nil {
+			return nil, err
+		}
+		kernel = b.Kernel
+	}
 	arch, err := image.KernelArch(kernel)
 	if err != nil {
 		return nil, err
 	}
 	t := &target{name: stem(kernel), image: f.kernel, Config: vm.Config{
 		Arch: arch, Kernel: kernel, Cmdline: f.append, MemoryMiB: defaultMemoryMiB}}
+	t.saysReady = true // a disk may have our /init, too
 	if f.initrd != "" {
 		t.Initrd = a.path(f.initrd)
+		_, err := guest.BootOf(t.Initrd)
+		t.saysReady = err == nil
 	}
 	if f.initrd == "" && disk == "" {
 		return nil, usageError{errors.New("--kernel alone has no root to run: add --initrd, or a disk as IMAGE")}
@@ -119,66 +165,18 @@ func bundleTarget(dir string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &target{name: filepath.Base(output)}
+	t := &target{name: filepath.Base(output), saysReady: true}
 	if t.Config, err = engine.BundleConfig(dir, arch); err != nil {
 		return nil, err
 	}
 	t.MemoryMiB = defaultMemoryMiB
 	t.manifest, err = report.Read(filepath.Join(output, report.FileName))
 	if errors.Is(err, fs.ErrNotExist) {
-		t.name = filepath.Base(dir) // a bundle that was copied elsewhere
+		if t.name = filepath.Base(dir); t.name == "bundle" { // a bundle that was copied elsewhere
+			t.name = filepath.Base(output)
+		}
 	} else if err != nil {
 		return nil, err
 	}
 	return t, nil
-}
-
-// magics are the beginnings of files that are no disks, and what to do with them.
-var magics = []struct {
-	offset      int64
-	magic, what string
-}{
-	{0x202, "HdrS", "a kernel: give it with --kernel, and its root with --initrd or as IMAGE"},
-	{0x38, "ARM\x64", "a kernel: give it with --kernel, and its root with --initrd or as IMAGE"},
-	{0, "070701", "a cpio archive: give it with --initrd, beside --kernel"},
-	{0, "\x1f\x8b", "compressed with gzip: an initrd is given with --initrd beside --kernel; unpack anything else"},
-	{0, "\x28\xb5\x2f\xfd", "compressed with zstd: an initrd is given with --initrd beside --kernel; unpack anything else"},
-	{0, "\xfd7zXZ\x00", "compressed with xz: an initrd is given with --initrd beside --kernel; unpack anything else"},
-	{257, "ustar", "a tar archive, which no machine boots"},
-	{0, "PK\x03\x04", "a zip archive, which no machine boots"},
-	{0, "\x7fELF", "a program, and no disk"},
-}
-
-// sectorBytes is what a disk is a multiple of.
-const sectorBytes = 512
-
-// diskFormat is "qcow2" or "raw", which any file may be that is nothing else.
-func diskFormat(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	head := make([]byte, 1024)
-	n, err := f.ReadAt(head, 0)
-	if err != nil && err != io.EOF {
-		return "", err
-	}
-	head = head[:n]
-	if bytes.HasPrefix(head, []byte("QFI\xfb")) { // QEMU, docs/interop/qcow2.txt
-		return "qcow2", nil
-	}
-	for _, m := range magics {
-		if int64(n) > m.offset && bytes.HasPrefix(head[m.offset:], []byte(m.magic)) {
-			return "", fmt.Errorf("%s: is %s; %s", path, m.what, runnable)
-		}
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() || info.Size() == 0 || info.Size()%sectorBytes != 0 {
-		return "", fmt.Errorf("%s: is no image: %d bytes are not a disk's whole sectors of %d; is it truncated? %s", path, info.Size(), sectorBytes, runnable)
-	}
-	return "raw", nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +23,9 @@ import (
 
 // verifyFlags are leanlab verify's own.
 type verifyFlags struct {
+	machineFlags
 	expect, http, eval []string
-	exit               string
+	exit, ready        string
 	memory             int
 	timeout            time.Duration
 	junit, json        string
@@ -37,7 +39,8 @@ func (a *App) verifyCommand() *cobra.Command {
 		Short: "Boot an image and check that it works, for people and for CI",
 		Long: `Boot an image and check that it works: that BEAM gets ready, does what the
 definition's proof asks and what the flags ask beside it, and goes down in order
-when the power button is pressed. IMAGE is build/<vm> or its name, or a bundle.`,
+when the power button is pressed. IMAGE is what leanlab run takes; of one that is
+not leanlab's, --ready says how it is known to be ready.`,
 		Example: `  leanlab verify build/hello
   leanlab verify bundle --expect 'listening' --http '4000/health 200 ok' --eval '1 + 1 => 2'`,
 		Args: exactly(1),
@@ -48,7 +51,12 @@ when the power button is pressed. IMAGE is build/<vm> or its name, or a bundle.`
 	flags.StringArrayVar(&f.http, "http", nil, "PORT/PATH [STATUS [TEXT]]: a request to the VM must be answered with that status (200), and TEXT in the body; may be repeated")
 	flags.StringArrayVar(&f.eval, "eval", nil, "CODE => RESULT: the value of Elixir code, as leanlab exec prints it; may be repeated")
 	flags.StringVar(&f.exit, "exit", "", "clean: the VM must end by itself, with status 0")
-	flags.IntVar(&f.memory, "memory", 0, "RAM in MiB (default: what the image was proven with)")
+	flags.StringVar(&f.ready, "ready", "", "text on the console that says that it is ready, instead of BEAM's own word")
+	flags.StringVar(&f.kernel, "kernel", "", "as for leanlab run")
+	flags.StringVar(&f.initrd, "initrd", "", "initrd for --kernel")
+	flags.StringVar(&f.append, "append", "", "kernel command line for --kernel")
+	flags.StringVar(&f.entrypoint, "entrypoint", "", "as for leanlab run")
+	flags.IntVar(&f.memory, "memory", 0, "RAM in MiB (default: what the image was proven with, or what leanlab run gives it)")
 	flags.DurationVar(&f.timeout, "timeout", vm.DefaultTimeout, "how long each check may take")
 	flags.StringVar(&f.junit, "junit", "", "write the result to a file, as JUnit's XML")
 	flags.StringVar(&f.json, "json", "", "write the result to a file, as JSON")
@@ -57,10 +65,11 @@ when the power button is pressed. IMAGE is build/<vm> or its name, or a bundle.`
 }
 
 func (a *App) verify(ctx context.Context, f verifyFlags, image string) error {
-	t, checks, err := a.toVerify(f, image)
+	t, checks, err := a.toVerify(ctx, f, image)
 	if err != nil {
 		return err
 	}
+	defer t.done()
 	result, err := a.boot(ctx, f, t, checks)
 	if err != nil {
 		return err
@@ -86,7 +95,7 @@ func (a *App) verify(ctx context.Context, f verifyFlags, image string) error {
 
 // toVerify is the machine, and what is asked of it: by the manifest, which has it
 // from the definition, and by the flags.
-func (a *App) toVerify(f verifyFlags, image string) (*target, check.Set, error) {
+func (a *App) toVerify(ctx context.Context, f verifyFlags, image string) (*target, check.Set, error) {
 	asked, err := f.checks()
 	if err != nil {
 		return nil, asked, usageError{err}
@@ -94,9 +103,15 @@ func (a *App) toVerify(f verifyFlags, image string) (*target, check.Set, error) 
 	if f.memory < 0 || f.timeout <= 0 {
 		return nil, asked, usageError{fmt.Errorf("--memory %d --timeout %v: want some of both", f.memory, f.timeout)}
 	}
-	t, err := a.findTarget(image, machineFlags{})
+	t, err := a.findTarget(ctx, image, f.machineFlags, rootUse{})
 	if err != nil {
 		return nil, asked, err
+	}
+	switch {
+	case !t.saysReady && f.ready == "" && asked.Exit == "":
+		return nil, asked, usageError{fmt.Errorf("nothing is known to say when %s is ready: give a text that it then prints, with --ready", image)}
+	case t.root != nil && t.root.Changed && len(asked.Eval) > 0:
+		return nil, asked, usageError{errors.New("--eval is for what an image runs itself: leave out --entrypoint")}
 	}
 	if t.manifest != nil && t.manifest.Checks != nil {
 		asked = t.manifest.Checks.With(asked)
@@ -163,7 +178,7 @@ func (a *App) boot(ctx context.Context, f verifyFlags, t *target, checks check.S
 	}
 	defer out.Close()
 	step := out.Start("verify", t.image)
-	result, err := a.runChecks(ctx, t, checks, f.timeout, step)
+	result, err := a.runChecks(ctx, t, checks, f, step)
 	if err != nil {
 		step.Fail(err)
 		return nil, errShown
@@ -174,7 +189,7 @@ func (a *App) boot(ctx context.Context, f verifyFlags, t *target, checks check.S
 
 // runChecks makes the VM an instance, so that leanlab ps shows it and what a
 // killed leanlab leaves is removed.
-func (a *App) runChecks(ctx context.Context, t *target, checks check.Set, timeout time.Duration, show ui.Step) (result *report.Verification, err error) {
+func (a *App) runChecks(ctx context.Context, t *target, checks check.Set, f verifyFlags, show ui.Step) (result *report.Verification, err error) {
 	dir, err := instance.Open(a.getenv)
 	if err != nil {
 		return nil, err
@@ -187,7 +202,14 @@ func (a *App) runChecks(ctx context.Context, t *target, checks check.Set, timeou
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, i.Remove()) }()
-	started, err := verify.Start(ctx, t.Config, i.Path, checks, timeout)
+	machine := vm.Check{Config: t.Config, Ready: f.ready, Foreign: !t.saysReady, Timeout: f.timeout}
+	if t.root != nil && t.root.Changed {
+		if machine.Initrd, err = t.withBoot(i.Path, *t.root.Boot); err != nil {
+			return nil, err
+		}
+		defer os.Remove(machine.Initrd)
+	}
+	started, err := verify.Start(ctx, machine, i.Path, checks)
 	if err != nil {
 		return nil, err
 	}
