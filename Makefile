@@ -50,13 +50,15 @@ run: vm ## put this terminal at the VM's console (Ctrl-A X ends it); RUN="-p 400
 # The images of docs/benchmarks.md: EMULATOR-ROOT-LEVEL, which are hcl/bench.hcl's
 # variables. The first one is what the others are compared with.
 MATRIX := $(foreach e,interpreter jit,$(foreach r,zstd xz disk,$(foreach l,closure strip none,$(e)-$(r)-$(l))))
+# What they are compared with; empty for nothing. Debian's needs a Debian host.
+PEER   ?= debian-13
 # Each search for the smallest RAM is eight boots or so: of the leanest images only.
 LEAST  := $(filter %-closure,$(MATRIX))
 
 .PHONY: bench
 bench: $(MATRIX:%=matrix-%) ## build what docs/benchmarks.md compares, measure it, write that page
-	@bin/leanlab bench $(MATRIX:%=build/%) --memory 256 $(foreach name,$(LEAST),--least $(name)) \
-		--json docs/benchmarks.json --markdown docs/benchmarks.md --html build/benchmarks.html
+	@bin/leanlab bench $(MATRIX:%=build/%) --memory 256 $(foreach name,$(LEAST) $(PEER),--least $(name)) \
+		$(PEER:%=--peer %) --json docs/benchmarks.json --markdown docs/benchmarks.md --html build/benchmarks.html
 
 .PHONY: $(MATRIX:%=matrix-%)
 $(MATRIX:%=matrix-%): matrix-%: $(BINARIES)

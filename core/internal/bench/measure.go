@@ -2,19 +2,10 @@ package bench
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/somebloke1/elixir-lean-lab/core/image"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
@@ -35,7 +26,7 @@ type Options struct {
 // done is the earlier measurement of m, if it was made as the options say.
 func (o Options) done(m *report.Measured) *report.Measured {
 	for _, d := range o.Done {
-		if d.Path == m.Path && d.Digest == m.Digest && d.Memory.GivenMiB == int64(o.MemoryMiB) &&
+		if d.Path == m.Path && d.Digest == m.Digest && d.Memory.GivenMiB == m.Memory.GivenMiB &&
 			(d.Memory.LeastMiB > 0) == o.Least && (d.Wall == nil || d.Wall.Runs == o.Runs) {
 			return &d
 		}
@@ -49,55 +40,73 @@ const leastStep = 2
 // accelerator is the only one with which instructions can be counted.
 const accelerator = "tcg"
 
-// Measure measures the bundle at path: its directory, or build/<vm>.
-func Measure(ctx context.Context, path string, o Options) (*report.Measured, error) {
-	b, err := openBundle(path)
-	if err != nil {
-		return nil, err
+// Measure measures an image.
+func Measure(ctx context.Context, img Image, o Options) (*report.Measured, error) {
+	m := &report.Measured{Name: img.Name, Path: img.Path, Arch: img.Arch, Packages: img.Packages, Note: img.Note}
+	if img.MemoryMiB == 0 {
+		img.MemoryMiB = o.MemoryMiB
 	}
-	m := &report.Measured{Name: b.name, Path: path, Arch: b.config.Arch}
-	if m.Digest, err = b.digest(); err != nil {
+	m.Memory.GivenMiB = int64(img.MemoryMiB)
+	var err error
+	if m.Digest, err = img.digest(); err != nil {
 		return nil, err
 	}
 	if done := o.done(m); done != nil {
-		o.UI.Cached("bench", b.name+": measured before the interruption")
+		o.UI.Cached("bench", img.Name+": measured before the interruption")
 		return done, nil
 	}
-	if m.Bytes, err = b.bytes(); err != nil {
+	if m.Bytes, err = img.bytes(); err != nil {
 		return nil, err
 	}
-	if m.Built, err = builtFrom(filepath.Dir(b.config.Kernel)); err != nil {
-		return nil, err
-	}
-	// Without a network card: its answers come when the host delivers them, and
-	// the counts would differ from run to run.
-	check := vm.Check{Config: b.config}
-	check.MemoryMiB, check.Accel, check.Count = o.MemoryMiB, accelerator, true
-
-	var took time.Duration
-	err = measure(o.UI, b.name+": instructions", func() (err error) { took, err = counted(ctx, check, m); return err })
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	err = measure(o.UI, b.name+": BEAM at work", func() error { return micro(ctx, check, took, m) })
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	err = measure(o.UI, b.name+": wall time", func() error { return wall(ctx, check, o.Runs, m) })
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if o.Least {
-		err = measure(o.UI, b.name+": smallest RAM", func() error {
-			least, err := vm.LeastMemory(ctx, check, leastStep, o.MemoryMiB, leastStep)
-			m.Memory.LeastMiB = int64(least)
-			return err
-		})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	m.Built = img.Built
+	for _, s := range img.measurements(o, m) {
+		if err := measure(o.UI, img.Name+": "+s.title, func() error { return s.do(ctx) }); err != nil {
+			return nil, fmt.Errorf("%s: %w", img.Path, err)
+		}
 	}
 	return m, nil
+}
+
+// measurement is one of several.
+type measurement struct {
+	title string
+	do    func(context.Context) error
+}
+
+// measurements are those that mean something of the image; why the others are left
+// out is put into m.
+func (img Image) measurements(o Options, m *report.Measured) []measurement {
+	// Without a network card: its answers come when the host delivers them, and
+	// the counts would differ from run to run.
+	check := vm.Check{Config: img.Config, Ready: img.Ready, Kill: img.Kill}
+	check.Accel, check.Count = accelerator, true
+	if img.Kill {
+		check.Timeout = 4 * vm.DefaultTimeout // that is for roots of some megabytes
+	}
+	var list []measurement
+	if img.NoBoot != "" {
+		if m.NoBoot = img.NoBoot; img.Ready == "" {
+			return nil
+		}
+	} else {
+		var took time.Duration
+		list = append(list, measurement{"instructions", func(ctx context.Context) (err error) {
+			took, err = counted(ctx, check, m)
+			return err
+		}})
+		if m.NoMicro = img.NoMicro; m.NoMicro == "" {
+			list = append(list, measurement{"BEAM at work", func(ctx context.Context) error { return micro(ctx, check, img.Boot, took, m) }})
+		}
+	}
+	list = append(list, measurement{"wall time", func(ctx context.Context) error { return wall(ctx, check, o.Runs, m) }})
+	if o.Least {
+		list = append(list, measurement{"smallest RAM", func(ctx context.Context) error {
+			least, err := vm.LeastMemory(ctx, check, leastStep, img.MemoryMiB, leastStep)
+			m.Memory.LeastMiB = int64(least)
+			return err
+		}})
+	}
+	return list
 }
 
 // measure shows one measurement as a step.
@@ -147,79 +156,3 @@ func wall(ctx context.Context, check vm.Check, runs int, m *report.Measured) err
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
-
-// builtFrom reads what the manifest beside a bundle knows. A bundle that was copied
-// elsewhere has none.
-func builtFrom(dir string) (report.Built, error) {
-	manifest, err := report.Read(filepath.Join(filepath.Dir(dir), report.FileName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return report.Built{}, nil
-	} else if err != nil {
-		return report.Built{}, err
-	}
-	built := report.Built{Strategy: manifest.Strategy, Lean: manifest.Lean.Level, Versions: map[string]string{}}
-	for _, source := range manifest.Sources {
-		built.Versions[source.Name] = source.Version
-	}
-	return built, nil
-}
-
-// bundle is an image that can be booted.
-type bundle struct {
-	name   string
-	config vm.Config
-}
-
-// openBundle finds the bundle at path or below it.
-func openBundle(path string) (*bundle, error) {
-	dir := path
-	if _, err := os.Stat(filepath.Join(path, "bundle")); err == nil {
-		dir = filepath.Join(path, "bundle")
-	}
-	cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: not a bundle: it has no file cmdline; give the directory of a bundle, such as build/<vm>", path)
-	} else if err != nil {
-		return nil, err
-	}
-	name := filepath.Base(dir)
-	if name == "bundle" {
-		name = filepath.Base(filepath.Dir(dir))
-	}
-	b := &bundle{name: name, config: vm.Config{
-		Kernel: filepath.Join(dir, "kernel"), Initrd: filepath.Join(dir, "initrd"), Cmdline: strings.TrimSpace(string(cmdline))}}
-	b.config.Arch, err = image.KernelArch(b.config.Kernel)
-	return b, err
-}
-
-// digest names all that is booted.
-func (b *bundle) digest() (string, error) {
-	hash := sha256.New()
-	fmt.Fprintf(hash, "%s\x00", b.config.Cmdline)
-	for _, path := range []string{b.config.Kernel, b.config.Initrd} {
-		f, err := os.Open(path)
-		if err != nil {
-			return "", err
-		}
-		n, err := io.Copy(hash, f)
-		f.Close()
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintf(hash, "\x00%d\x00", n)
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
-}
-
-// bytes weighs what a user transfers.
-func (b *bundle) bytes() (report.Bytes, error) {
-	kernel, err := os.Stat(b.config.Kernel)
-	if err != nil {
-		return report.Bytes{}, err
-	}
-	root, err := os.Stat(b.config.Initrd)
-	if err != nil {
-		return report.Bytes{}, err
-	}
-	return report.Bytes{Download: kernel.Size() + root.Size(), Kernel: kernel.Size(), Root: root.Size()}, nil
-}

@@ -60,20 +60,26 @@ func microExpression() (string, error) {
 // microEnd is the last line that the guest prints of it.
 const microEnd = "leanlab: bench end"
 
-// micro boots once more, with the module in the boot file, and takes what it prints. An image that it cannot be put into is left out, with the reason. took is
-// how long the image needed until it was ready.
-func micro(ctx context.Context, check vm.Check, took time.Duration, m *report.Measured) error {
+// micro boots once more, with the module in the boot file, and takes what it
+// prints. An image that it cannot be put into is left out, with the reason. own is
+// the boot file, if that is not the one in the initrd, and took how long the image
+// needed until it was ready.
+func micro(ctx context.Context, check vm.Check, own *guest.Boot, took time.Duration, m *report.Measured) error {
 	if check.Initrd == "" {
 		m.NoMicro = "the image has no initrd, into which the measuring module is put"
 		return nil
 	}
-	boot, err := guest.BootOf(check.Initrd)
-	if errors.Is(err, guest.ErrNoBoot) {
-		m.NoMicro = "the image's /init is not leanlab's, which would start the measuring module"
-		return nil
-	} else if err != nil {
-		return err
+	if own == nil {
+		boot, err := guest.BootOf(check.Initrd)
+		if errors.Is(err, guest.ErrNoBoot) {
+			m.NoMicro = "the image's /init is not leanlab's, which would start the measuring module"
+			return nil
+		} else if err != nil {
+			return err
+		}
+		own = &boot
 	}
+	boot := *own
 	expression, err := microExpression()
 	if err != nil {
 		return err

@@ -16,11 +16,15 @@ import (
 
 	"github.com/somebloke1/elixir-lean-lab/core/internal/bench"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/engine"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/peer"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 )
 
 // benchFlags are leanlab bench's own.
 type benchFlags struct {
+	machineFlags
+	ready                  string
+	peers                  []string
 	memory, runs           int
 	noLeast                bool
 	least                  []string
@@ -32,15 +36,33 @@ type benchFlags struct {
 func (a *App) benchCommand() *cobra.Command {
 	var f benchFlags
 	cmd := &cobra.Command{
-		Use:   "bench IMAGE...",
+		Use:   "bench [IMAGE...]",
 		Short: "Measure images: bytes, instructions until ready, memory, wall time where that means something",
 		Long: `Measure images: bytes, instructions until ready, memory, and wall time where
-hardware virtualisation works. An image is the directory of a bundle, or build/<vm>.`,
-		Args: usageArgs(cobra.MinimumNArgs(1)),
+hardware virtualisation works. IMAGE is what leanlab run takes: build/<vm>, a bundle,
+a disk, a container image or a root in a tar archive, packed as a build's root is for
+that; with --kernel and --initrd and no IMAGE, these two.
+
+Instructions are counted by leanlab's /init. Where it does not run, in disks and
+under other inits, they are left out, and the rest is measured with --ready. The peer
+debian-13 is built for the comparison: Debian's own kernel, BEAM and Elixir, a
+minimal root without a service manager (docs/benchmarks.md says what it is).`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args)+len(f.peers) == 0 && f.kernel == "" {
+				return usageError{fmt.Errorf("%s: give an IMAGE, or --kernel with --initrd, or a --peer; run %s --help", cmd.CommandPath(), cmd.CommandPath())}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error { return a.bench(cmd.Context(), f, args) },
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&f.memory, "memory", 128, "RAM in MiB; the smallest is searched for below that")
+	flags.StringVar(&f.kernel, "kernel", "", "kernel to boot, where IMAGE brings none, or the directory of a build (for a root file system: default the first IMAGE that is one, or "+defaultBuild+")")
+	flags.StringVar(&f.initrd, "initrd", "", "initrd for --kernel")
+	flags.StringVar(&f.append, "append", "", "kernel command line for --kernel")
+	flags.StringVar(&f.entrypoint, "entrypoint", "", "program of a container image or root file system to run, instead of what it says itself")
+	flags.StringVar(&f.ready, "ready", "", "text that says that an image is ready, of those that do not say it themselves")
+	flags.StringSliceVar(&f.peers, "peer", nil, "measure also what a distribution makes of it: "+strings.Join(peer.Names(), ", "))
+	flags.IntVar(&f.memory, "memory", 0, "RAM in MiB; the smallest is searched for below that (default 128, and more where a root that lives in memory needs it)")
 	flags.IntVar(&f.runs, "runs", 5, "how many boots the wall time is taken of")
 	flags.BoolVar(&f.noLeast, "no-least", false, "do not search for the smallest RAM, which takes several boots")
 	flags.StringSliceVar(&f.least, "least", nil, "search for the smallest RAM of these images only, by name")
@@ -58,8 +80,13 @@ func (a *App) bench(ctx context.Context, f benchFlags, images []string) error {
 	if err != nil {
 		return err
 	}
+	for _, name := range f.peers {
+		if !slices.Contains(peer.Names(), name) {
+			return usageError{fmt.Errorf("leanlab bench: there is no peer %q; known are %s", name, strings.Join(peer.Names(), ", "))}
+		}
+	}
 	for _, name := range f.least {
-		if !slices.ContainsFunc(images, func(image string) bool { return filepath.Base(image) == name }) {
+		if !slices.ContainsFunc(append(f.peers, images...), func(image string) bool { return filepath.Base(image) == name }) {
 			return usageError{fmt.Errorf("leanlab bench: --least %s: no image of that name is given", name)}
 		}
 	}
@@ -96,7 +123,7 @@ func (a *App) bench(ctx context.Context, f benchFlags, images []string) error {
 // comparison reads what to compare with before anything is measured. limit is in
 // percent; negative: none.
 func (f benchFlags) comparison(a *App) (limit float64, baseline *report.Bench, err error) {
-	if f.memory < 8 || f.runs < 1 {
+	if f.memory != 0 && f.memory < 8 || f.runs < 1 {
 		return 0, nil, usageError{fmt.Errorf("leanlab bench: --memory %d --runs %d: want at least 8 MiB and one run", f.memory, f.runs)}
 	}
 	limit = -1
@@ -122,10 +149,13 @@ func (a *App) measure(ctx context.Context, f benchFlags, images []string) (*repo
 	}
 	defer out.Close()
 	options := bench.Options{MemoryMiB: f.memory, Runs: f.runs, UI: out, Done: a.interrupted(ctx, f.json)}
+	if options.MemoryMiB == 0 {
+		options.MemoryMiB = benchMemoryMiB
+	}
 	result := &report.Bench{Schema: report.BenchSchema}
-	for _, image := range images {
-		options.Least = !f.noLeast && (f.least == nil || slices.Contains(f.least, filepath.Base(image)))
-		m, err := bench.Measure(ctx, a.path(image), options)
+	for _, s := range a.subjects(f, images, out) {
+		options.Least = !f.noLeast && (f.least == nil || slices.Contains(f.least, filepath.Base(s.name)))
+		m, err := s.measure(ctx, options)
 		if err != nil {
 			return nil, err
 		}
@@ -138,9 +168,6 @@ func (a *App) measure(ctx context.Context, f benchFlags, images []string) (*repo
 				return nil, err
 			}
 		}
-	}
-	for i, image := range images {
-		result.Images[i].Path = image
 	}
 	return result, nil
 }

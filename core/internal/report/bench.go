@@ -41,6 +41,17 @@ type Measured struct {
 	NoMicro string         `json:"no_micro,omitempty"` // why there are none
 	Wall    *Wall          `json:"wall,omitempty"`
 	NoWall  string         `json:"no_wall,omitempty"` // why there is no wall time
+
+	NoBoot   string    `json:"no_boot,omitempty"`  // why there are no instructions of the boot
+	Packages []Package `json:"packages,omitempty"` // of a peer
+	Note     string    `json:"note,omitempty"`     // what is to be known beside the figures
+}
+
+// Package is a package of a distribution's.
+type Package struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	SHA256  string `json:"sha256"`
 }
 
 // Built is how an image was built, as far as its manifest and its BEAM tell.
@@ -119,7 +130,7 @@ type MeasuredMemory struct {
 	GivenMiB int64 `json:"given_mib"`           // the machine's RAM
 	TotalKiB int64 `json:"total_kib"`           // of it, MemTotal
 	IdleKiB  int64 `json:"idle_kib"`            // of that, in use when ready
-	LeastMiB int64 `json:"least_mib,omitempty"` // the smallest RAM with which it comes up and goes down; 0: not searched for
+	LeastMiB int64 `json:"least_mib,omitempty"` // the smallest RAM with which it comes up and, where it can be asked to, goes down; 0: not searched for
 }
 
 // Wall is the time from QEMU's start until ready, under hardware virtualisation.

@@ -191,10 +191,16 @@ func benchNotes(b *Bench) []string {
 		text string
 		of   func(Measured) string
 	}{
+		{"No instructions of the boot", func(m Measured) string { return m.NoBoot }},
 		{"No figures of BEAM at work", func(m Measured) string { return m.NoMicro }},
 		{"No wall time", func(m Measured) string { return m.NoWall }},
 	} {
 		notes = append(notes, reasons(b, why.text, why.of)...)
+	}
+	for _, m := range b.Images {
+		if m.Note != "" {
+			notes = append(notes, fmt.Sprintf("%s: %s.", printable(m.Name), strings.TrimRight(printable(m.Note), ".")))
+		}
 	}
 	notes = append(notes, fmt.Sprintf("Measured by leanlab %s on %s, %d CPUs (%s).", printable(b.Host.Leanlab), printable(b.Host.CPU), b.Host.CPUs, printable(b.Host.System)))
 	for _, arch := range []string{"x86_64", "aarch64"} {
