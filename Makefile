@@ -107,6 +107,7 @@ test-vm: $(BINARIES) ## the default VM, built and booted, and every test that bo
 	LEANLAB_TEST_ERL="$$(bin/leanlab cache path otp)/bin/erl" \
 	LEANLAB_TEST_LINUX=$(CURDIR)/build/test-sources/linux \
 	LEANLAB_TEST_BUSYBOX=$(CURDIR)/build/test-sources/busybox \
+	LEANLAB_TEST_PEER=1 \
 	$(GO) test -timeout 60m ./core/... ./plugins/...
 
 .PHONY: reproduce

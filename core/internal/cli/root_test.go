@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/somebloke1/elixir-lean-lab/core/inspect"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
 
@@ -249,5 +250,78 @@ func TestRootsThatCannotRunAreRefused(t *testing.T) {
 	}
 	if list := h.ps(); len(list) != 0 {
 		t.Errorf("a run that was refused is listed: %+v", list)
+	}
+}
+
+// benchOf runs leanlab bench in the directory of a test and returns its result.
+func (h *host) benchOf(args ...string) *report.Bench {
+	h.t.Helper()
+	result := filepath.Join(h.t.TempDir(), "bench.json")
+	out := h.must(append([]string{"bench", "--no-least", "--runs", "1", "--progress", "plain", "--json", result}, args...)...)
+	b, err := report.ReadBench(result)
+	must(h.t, err)
+	if !strings.Contains(out, "Measured by leanlab") {
+		h.t.Errorf("it printed\n%s", out)
+	}
+	return b
+}
+
+func TestAContainerImageIsMeasured(t *testing.T) {
+	t.Parallel()
+	h := newHost(t).withOwnStore()
+	image := file(t, "server.oci.tar", ociArchive(t, serverRoot(t), serverConfig))
+	first := h.benchOf(image, "--kernel", h.build, "--ready", "listening on 4000").Images[0]
+	if first.Boot.Kernel <= 0 || first.Boot.Init <= 0 || first.Boot.Beam <= 0 || first.Boot.Ready != first.Boot.Kernel+first.Boot.Init+first.Boot.Beam ||
+		first.Memory.IdleKiB <= 0 || first.NoBoot != "" || first.NoMicro != "there is no BEAM in it" {
+		t.Errorf("%+v", first)
+	}
+	kernel, err := os.Stat(filepath.Join(h.build, "bundle", "kernel"))
+	must(t, err)
+	if first.Bytes.Kernel != kernel.Size() || first.Bytes.Root < 1<<20 || first.Bytes.Download != first.Bytes.Kernel+first.Bytes.Root {
+		t.Errorf("%+v", first.Bytes)
+	}
+	again := h.benchOf(image, "--kernel", h.build, "--ready", "listening on 4000").Images[0]
+	if again.Boot != first.Boot || again.Memory != first.Memory {
+		t.Errorf("%+v, then %+v", first, again)
+	}
+}
+
+func TestWhatCannotBeCountedIsLeftOut(t *testing.T) {
+	t.Parallel()
+	h := newHost(t).withOwnStore()
+	image := file(t, "server.tar", dockerArchive(t, serverRoot(t), serverConfig))
+	raw := file(t, "disk.img", disk(2048, 2047))
+	b := h.benchOf(image, "--kernel", h.build)
+	if m := b.Images[0]; m.Boot.Ready != 0 || m.Bytes.Download == 0 || !strings.Contains(m.NoBoot, "does not say when it is ready: give a text that it then prints with --ready") {
+		t.Errorf("%+v", m)
+	}
+	b = h.benchOf(raw)
+	if m := b.Images[0]; m.Boot.Ready != 0 || m.Memory.IdleKiB != 0 || m.Bytes != (report.Bytes{Download: 1 << 20, Root: 1 << 20}) ||
+		!strings.Contains(m.NoBoot, "its init is not leanlab's, which counts; give a text") {
+		t.Errorf("%+v", m)
+	}
+}
+
+// TestThePeerIsMeasured takes Debian's packages from Debian's archive, and minutes
+// where they are not in the store yet.
+func TestThePeerIsMeasured(t *testing.T) {
+	if os.Getenv("LEANLAB_TEST_PEER") == "" {
+		t.Skip("LEANLAB_TEST_PEER is not set; make test-vm sets it")
+	}
+	h := newHost(t)
+	result := filepath.Join(t.TempDir(), "bench.json")
+	code, _, said := h.within(time.Hour, "bench", h.build, "--peer", "debian-13", "--no-least", "--progress", "plain", "--json", result)
+	if strings.Contains(said, "this is not a Debian host") || strings.Contains(said, "set up with no archive of Debian") {
+		t.Skipf("the peer cannot be built here:\n%s", said)
+	}
+	if code != exitOK {
+		t.Fatalf("leanlab bench ended with %d:\n%s", code, said)
+	}
+	b, err := report.ReadBench(result)
+	must(t, err)
+	ours, theirs := b.Images[0], b.Images[1]
+	if theirs.Name != "debian-13" || len(theirs.Packages) < 80 || theirs.Built.Versions["erlang"] == "" || theirs.Built.Versions["linux"] == "" ||
+		theirs.Boot.Ready <= ours.Boot.Ready || theirs.Bytes.Download <= ours.Bytes.Download || len(theirs.Micro) != len(ours.Micro) {
+		t.Errorf("%+v", theirs)
 	}
 }

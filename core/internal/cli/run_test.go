@@ -52,8 +52,13 @@ func nullInput(t *testing.T) *os.File {
 
 func (h *host) leanlab(args ...string) (code int, stdout, stderr string) {
 	h.t.Helper()
+	return h.within(5*time.Minute, args...)
+}
+
+func (h *host) within(limit time.Duration, args ...string) (code int, stdout, stderr string) {
+	h.t.Helper()
 	var out, errs bytes.Buffer
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	code = h.app(&out, &errs, args...).Run(ctx)
 	return code, out.String(), errs.String()
