@@ -94,9 +94,11 @@ test-unit: ## the fast part: formatting, vet, and tests that build no VM
 	$(GO) test ./...
 
 # What tests need of the build is given to them by name; a test that does not
-# find what it needs says so and skips.
+# find what it needs says so and skips. The first build is for the kernel of disk
+# roots, which a test takes from the store.
 .PHONY: test-vm
 test-vm: $(BINARIES) ## the default VM, built and booted, and every test that boots or runs one
+	bin/leanlab build --install -f hcl/custom.hcl --var root=disk --no-proof --progress plain
 	bin/leanlab build --install -f hcl/custom.hcl --progress plain
 	rm -rf build/test-sources && mkdir -p build/test-sources/linux build/test-sources/busybox
 	for name in linux busybox; do \

@@ -33,6 +33,18 @@ variable "link" {
   description = "static or dynamic."
 }
 
+variable "root" {
+  type        = string
+  default     = "initramfs"
+  description = "initramfs or disk: what the root file system is in."
+}
+
+variable "compression" {
+  type        = string
+  default     = "zstd"
+  description = "zstd or xz."
+}
+
 variable "keep" {
   type        = list(string)
   default     = []
@@ -50,6 +62,13 @@ locals {
   # whoever gives it, with --var 'expect=["…"]'.
   is_example = var.app == "examples/hello_world"
   expect     = local.is_example && length(var.expect) == 0 ? ["Hello from Elixir"] : var.expect
+
+  # What the kernel must hold beyond the default to get at its root.
+  root_fragments = lookup({
+    "initramfs xz" = ["initramfs-xz"]
+    "disk zstd"    = ["squashfs"]
+    "disk xz"      = ["squashfs", "squashfs-xz"]
+  }, format("%s %s", var.root, var.compression), [])
 }
 
 vm "custom" {
@@ -74,8 +93,9 @@ vm "custom" {
   }
 
   output {
-    formats     = ["bundle"] # kernel and root file system as two files
-    compression = "zstd"     # xz is a tenth smaller and takes 2 G more instructions to unpack at boot
+    formats     = ["bundle"]      # kernel and root file system as two files
+    root        = var.root        # a disk need not fit in memory, and is read as it is needed
+    compression = var.compression # xz is a tenth smaller and takes 2 G more instructions to unpack at boot
   }
 
   # More than this is a mistake in the definition or in us, not a matter of
@@ -94,7 +114,7 @@ vm "custom" {
   # publishes.
   custom {
     kernel    = "6.12"                    # long-term series
-    fragments = ["base", "virtio", "net"] # kernel-configs/*.config, in this order
+    fragments = concat(["base", "virtio", "net"], local.root_fragments) # kernel-configs/*.config, in this order
     overlays  = ["common"]                # overlays/*, copied over the root in this order
     busybox   = true                      # a shell to look around with, and DHCP
   }

@@ -84,8 +84,8 @@ func release(t testing.TB) map[string]string {
 	}
 }
 
-// bundle writes a real image and opens it.
-func bundle(t testing.TB, root *rootfs.Tree) *inspect.Image {
+// written writes a real image and opens it.
+func written(t testing.TB, root *rootfs.Tree) *inspect.Image {
 	t.Helper()
 	if _, err := exec.LookPath("zstd"); err != nil {
 		t.Skipf("zstd is not installed: %v", err)
@@ -96,7 +96,7 @@ func bundle(t testing.TB, root *rootfs.Tree) *inspect.Image {
 	kernel[0x20e] = 0x40 // Documentation/arch/x86/boot.rst, kernel_version
 	copy(kernel[0x240:], "6.12.107 (builder@host)\x00")
 	must(t, os.WriteFile(filepath.Join(dir, "bzImage"), kernel, 0o644))
-	_, err := image.Write(t.Context(), "bundle", image.Spec{Tree: root, Kernel: filepath.Join(dir, "bzImage"), Cmdline: "quiet",
+	_, err := image.Write(t.Context(), "bundle", image.Spec{Tree: root, Kernel: filepath.Join(dir, "bzImage"), Root: "initramfs", Cmdline: "quiet",
 		Arch: "x86_64", Compression: "zstd", Name: "shop", MemoryMiB: 64}, dir, nil)
 	must(t, err)
 	img, err := inspect.Open(t.Context(), filepath.Join(dir, "bundle"), inspect.DefaultLimits)
@@ -163,7 +163,7 @@ func wantOwners(t *testing.T, a *Analysis, want map[string]string) {
 
 func TestABundleOfOurs(t *testing.T) {
 	t.Parallel()
-	a := analyzed(t, bundle(t, tree(t, release(t))))
+	a := analyzed(t, written(t, tree(t, release(t))))
 	wantOwners(t, a, map[string]string{
 		"/init":                        "init: init",
 		"/bin/busybox":                 "busybox: busybox 1.37.0",

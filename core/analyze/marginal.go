@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
 	"github.com/somebloke1/elixir-lean-lab/core/inspect"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
@@ -87,15 +88,20 @@ func Measurable(img *inspect.Image) error {
 // setting is a compressor's command line.
 type setting struct{ command, compression, arch string }
 
+func packer(compression string) (image.Packer, error) {
+	return image.PackerOf(bundle.Initramfs, compression)
+}
+
 // settingsOf are the command lines that initrds of a compression are made with,
 // one for each architecture that has its own.
 func settingsOf(compression string) ([]setting, error) {
+	p, err := packer(compression)
+	if err != nil {
+		return nil, err
+	}
 	var settings []setting
 	for _, arch := range []string{"x86_64", "aarch64"} {
-		command, err := image.Command(compression, arch)
-		if err != nil {
-			return nil, err
-		}
+		command := p.Command(arch)
 		if !slices.ContainsFunc(settings, func(s setting) bool { return s.command == command }) {
 			settings = append(settings, setting{command, compression, arch})
 		}
@@ -197,7 +203,11 @@ func (m *meter) whole(ctx context.Context, settings []setting) (*Marginal, error
 			break
 		}
 	}
-	found.Version, err = image.CompressorVersion(m.with.compression)
+	p, err := packer(m.with.compression)
+	if err != nil {
+		return nil, err
+	}
+	found.Version, err = p.Version()
 	return found, err
 }
 

@@ -61,7 +61,7 @@ func TestMarginalCostIsWhatABundleWithoutThePartIsSmallerBy(t *testing.T) {
 	// What two parts have in common goes with neither alone.
 	files["/srv/app/lib/plug-1.16.1/ebin/Elixir.Both.beam"] = noise(20, 50_000)
 	files["/srv/app/lib/shop-0.1.0/ebin/Elixir.Both.beam"] = noise(20, 50_000)
-	img := bundle(t, tree(t, files))
+	img := written(t, tree(t, files))
 	a := measured(t, img)
 	if m := a.Marginal; !m.Same || m.RootBytes != m.InitrdBytes || m.RootBytes != initrdSize(t, img) || !strings.HasPrefix(m.Command, "zstd -19 ") || m.Version == "" {
 		t.Errorf("measured by %+v", m)
@@ -79,7 +79,7 @@ func TestMarginalCostIsWhatABundleWithoutThePartIsSmallerBy(t *testing.T) {
 		for _, dir := range []string{"/opt", "/bin", "/srv/app/lib/plug-1.16.1/ebin"} {
 			must(t, rest.Dir(dir, 0o755))
 		}
-		want := initrdSize(t, img) - initrdSize(t, bundle(t, rest))
+		want := initrdSize(t, img) - initrdSize(t, written(t, rest))
 		if got := marginalOf(t, a, name); got != want {
 			t.Errorf("%s costs %d, want %d", name, got, want)
 		}
@@ -182,7 +182,7 @@ func TestWhatCannotBeMeasuredIsSaidWithTheReason(t *testing.T) {
 
 func TestMeasuringEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	img := bundle(t, tree(t, release(t)))
+	img := written(t, tree(t, release(t)))
 	a := analyzed(t, img)
 	ctx, cancel := context.WithCancel(t.Context())
 	err := a.Measure(ctx, img, []*Component{a.Root.Children[0]}, func(done, _ int, _ string) {

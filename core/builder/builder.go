@@ -78,6 +78,13 @@ type Definition struct {
 	Console  bool   // there is no app: the VM is an iex console
 	Config   []byte // the strategy's block as JSON; see DecodeConfig
 	Hostname string
+	Output   Output
+}
+
+// Output is what the kernel is given its root in: the definition's output block.
+type Output struct {
+	Root        string // "initramfs", or "disk": a squashfs on a virtio disk
+	Compression string // of either: "zstd" or "xz"
 }
 
 // OTP is the definition's otp block.

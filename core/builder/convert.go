@@ -76,14 +76,16 @@ func definitionToPB(d *Definition) *builderpb.Definition {
 	}
 	return &builderpb.Definition{
 		Vm: d.VM, Arch: d.Arch, Root: d.Root, Elixir: d.Elixir, Console: d.Console, Config: d.Config, Hostname: d.Hostname,
-		Otp: &builderpb.OTP{Version: d.OTP.Version, Emulator: d.OTP.Emulator, Link: d.OTP.Link},
+		Otp:    &builderpb.OTP{Version: d.OTP.Version, Emulator: d.OTP.Emulator, Link: d.OTP.Link},
+		Output: &builderpb.Output{Root: d.Output.Root, Compression: d.Output.Compression},
 	}
 }
 
 func definitionFromPB(d *builderpb.Definition) *Definition {
 	return &Definition{
 		VM: d.GetVm(), Arch: d.GetArch(), Root: d.GetRoot(), Elixir: d.GetElixir(), Console: d.GetConsole(), Config: d.GetConfig(), Hostname: d.GetHostname(),
-		OTP: OTP{Version: d.GetOtp().GetVersion(), Emulator: d.GetOtp().GetEmulator(), Link: d.GetOtp().GetLink()},
+		OTP:    OTP{Version: d.GetOtp().GetVersion(), Emulator: d.GetOtp().GetEmulator(), Link: d.GetOtp().GetLink()},
+		Output: Output{Root: d.GetOutput().GetRoot(), Compression: d.GetOutput().GetCompression()},
 	}
 }
 

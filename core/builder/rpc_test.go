@@ -79,7 +79,7 @@ func full(t *testing.T) (Description, *Definition, *Plan, *Machine) {
 			},
 		}, &Definition{
 			VM: "vm", Arch: "x86_64", Root: "/r", OTP: OTP{Version: "27", Emulator: "jit", Link: "static"}, Elixir: "1.18",
-			Console: true, Config: []byte(`{"a":1}`), Hostname: "h",
+			Console: true, Config: []byte(`{"a":1}`), Hostname: "h", Output: Output{Root: "disk", Compression: "xz"},
 		}, &Plan{
 			Sources: []Source{{Name: "linux", Series: "6.12"}},
 			Steps:   []Step{{ID: "s", Title: "S", Needs: []string{"n"}, Sources: []string{"linux"}, Inputs: map[string]string{"k": "v"}}},

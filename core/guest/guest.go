@@ -23,6 +23,10 @@ const ReadyDir = "/run/leanlab/ready"
 // instead of BEAM.
 const ShellWord = "leanlab.shell"
 
+// BootWord on the kernel's command line, with a path behind it, makes /init read
+// that instead of BootPath; it may be a disk that holds what Disk returns.
+const BootWord = "leanlab.boot="
+
 // Limits of /init's parser; the same stand in init/init.c.
 const (
 	maxFile  = 65536
@@ -89,6 +93,19 @@ func (b Boot) Encode() ([]byte, error) {
 	}
 	return out.Bytes(), nil
 }
+
+// Disk returns the boot file as a disk: as Encode does, and filled up to whole
+// sectors with empty lines.
+func (b Boot) Disk() ([]byte, error) {
+	text, err := b.Encode()
+	for len(text)%sectorBytes != 0 {
+		text = append(text, '\n')
+	}
+	return text, err
+}
+
+// sectorBytes divide maxFile.
+const sectorBytes = 512
 
 func (b Boot) check() error {
 	if b.Exec == "" {

@@ -144,6 +144,28 @@ func TestBootIsReplacedInAnInitrd(t *testing.T) {
 	}
 }
 
+func TestBootAsADiskIsWholeSectorsOfTheSame(t *testing.T) {
+	t.Parallel()
+	for n := range 3 {
+		b := Boot{Exec: "/x", Args: []string{strings.Repeat("a", 480+n)}, Env: map[string]string{}}
+		disk, err := b.Disk()
+		if err != nil || len(disk)%512 != 0 || len(disk) > 1024 {
+			t.Fatalf("%d bytes, %v", len(disk), err)
+		}
+		text, status := check(t, disk)
+		want, err := Boot{Exec: "/x", Args: b.Args, StopTimeout: 10 * time.Second}.Encode()
+		if err != nil || status != 0 || text != string(want) {
+			t.Errorf("init understood %q, %v", text, err)
+		}
+	}
+	largest := Boot{Exec: "/x", Args: []string{strings.Repeat("a", maxFile-len("user 0 0\nexec /x\narg \n"))}}
+	if disk, err := largest.Disk(); err != nil || len(disk) != maxFile {
+		t.Errorf("the largest has %d bytes, %v", len(disk), err)
+	} else if _, status := check(t, disk); status != 0 {
+		t.Error("init refuses the largest")
+	}
+}
+
 func TestInitrdThatIsNotOursIsRefused(t *testing.T) {
 	t.Parallel()
 	var foreign bytes.Buffer

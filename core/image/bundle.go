@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
 
@@ -23,32 +23,43 @@ var machines = map[string]struct{ qemu, machine, console, debian string }{
 	"aarch64": {"qemu-system-aarch64", "virt", "ttyAMA0", "qemu-system-arm"},
 }
 
-// writeBundle writes kernel, initrd, cmdline and run.
+// roots is how the kernel finds its root, and how the script hands it over. On
+// the command line: which device, to try no other file system on it, and /init,
+// which is looked for by itself in an initramfs only (init/main.c).
+var roots = map[string]struct{ cmdline, qemu string }{
+	bundle.Initramfs: {"", `-initrd "$dir/@FILE@"`},
+	bundle.Disk: {"root=/dev/vda rootfstype=squashfs init=/init",
+		`-drive if=none,id=root,format=raw,readonly=on,file="$(printf %s "$dir" | sed s/,/,,/g)/@FILE@" \
+	-device virtio-blk-pci,drive=root`},
+}
+
+// writeBundle writes the files of a bundle.
 func writeBundle(ctx context.Context, spec Spec, dir string, progress func(done, total int64)) ([]string, error) {
 	if strings.ContainsAny(spec.Cmdline, "\n\x00") {
 		return nil, fmt.Errorf("the kernel command line %q is more than a line", spec.Cmdline)
 	}
-	if err := writeKernel(spec, filepath.Join(dir, "kernel")); err != nil {
+	b := bundle.Bundle{Dir: dir, Root: spec.Root}
+	if err := writeKernel(spec, b.Path(bundle.Kernel)); err != nil {
 		return nil, err
 	}
-	if err := writeInitrd(ctx, spec, dir, progress); err != nil {
+	if err := writeRoot(ctx, spec, b.RootPath(), progress); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "cmdline"), []byte(spec.Cmdline+"\n"), 0o644); err != nil {
+	cmdline := strings.TrimSpace(spec.Cmdline + " " + roots[spec.Root].cmdline)
+	if err := os.WriteFile(b.Path(bundle.Cmdline), []byte(cmdline+"\n"), 0o644); err != nil {
 		return nil, err
 	}
-	run := filepath.Join(dir, "run")
-	if err := os.WriteFile(run, []byte(script(spec)), 0o755); err != nil {
+	if err := os.WriteFile(b.Path(bundle.Run), []byte(script(spec)), 0o755); err != nil {
 		return nil, err
 	}
-	return []string{"kernel", "initrd", "cmdline", "run"}, nil
+	return bundle.Files(spec.Root), nil
 }
 
 func script(spec Spec) string {
 	m := machines[spec.Arch]
 	return strings.NewReplacer(
 		"@NAME@", oneLine(spec.Name), "@ARCH@", spec.Arch, "@QEMU@", m.qemu, "@MACHINE@", m.machine,
-		"@CONSOLE@", m.console, "@DEBIAN@", m.debian, "@MEMORY@", strconv.Itoa(spec.MemoryMiB),
+		"@CONSOLE@", m.console, "@DEBIAN@", m.debian, "@ROOT@", strings.ReplaceAll(roots[spec.Root].qemu, "@FILE@", bundle.RootFile(spec.Root)), "@MEMORY@", strconv.Itoa(spec.MemoryMiB),
 	).Replace(runScript)
 }
 
@@ -75,6 +86,10 @@ func copyFile(from, to string) error {
 // WriteInitrd writes the initrd that a bundle of t would have to w. What it needs
 // on disk has no name, and is gone with the process however that ends.
 func WriteInitrd(ctx context.Context, t *rootfs.Tree, compression, arch string, w io.Writer) error {
+	p, err := PackerOf(bundle.Initramfs, compression)
+	if err != nil {
+		return err
+	}
 	archive, err := os.CreateTemp("", "leanlab-initrd-")
 	if err != nil {
 		return err
@@ -83,33 +98,45 @@ func WriteInitrd(ctx context.Context, t *rootfs.Tree, compression, arch string, 
 	if err := os.Remove(archive.Name()); err != nil {
 		return err
 	}
-	if err := writeArchive(ctx, t, archive, func(int64, int64) {}); err != nil {
+	if err := writeArchive(ctx, t, t.WriteCPIO, archive, func(int64, int64) {}); err != nil {
 		return err
 	}
-	return compressOpen(ctx, compression, arch, archive, w)
+	return p.compressOpen(ctx, arch, archive, w)
 }
 
-// writeInitrd writes the compressed cpio archive as dir/initrd.
-func writeInitrd(ctx context.Context, spec Spec, dir string, progress func(done, total int64)) error {
-	archive := filepath.Join(dir, "initrd.cpio")
-	defer os.Remove(archive)
-	f, err := os.Create(archive)
+// writeRoot writes the packed root as file.
+func writeRoot(ctx context.Context, spec Spec, file string, progress func(done, total int64)) error {
+	p, err := PackerOf(spec.Root, spec.Compression)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if err := writeArchive(ctx, spec.Tree, f, progress); err != nil {
-		return err
+	if spec.Root == bundle.Disk {
+		return writeSquashfs(ctx, spec, p, file, progress)
 	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return compress(ctx, spec.Compression, spec.Arch, archive, filepath.Join(dir, "initrd"))
+	return writeInitrd(ctx, spec, p, file, progress)
 }
 
-func writeArchive(ctx context.Context, t *rootfs.Tree, f io.Writer, progress func(done, total int64)) error {
-	p := &progressWriter{ctx: ctx, w: f, report: progress}
-	err := t.Walk(func(e *rootfs.Entry) error {
+// writeInitrd writes the tree as a compressed cpio archive.
+func writeInitrd(ctx context.Context, spec Spec, p Packer, file string, progress func(done, total int64)) error {
+	archive, err := os.Create(file + ".cpio")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(archive.Name())
+	defer archive.Close()
+	if err := writeArchive(ctx, spec.Tree, spec.Tree.WriteCPIO, archive, progress); err != nil {
+		return err
+	}
+	if err := archive.Close(); err != nil {
+		return err
+	}
+	return p.compress(ctx, spec.Arch, archive.Name(), file)
+}
+
+// writeArchive writes the tree with one of its methods.
+func writeArchive(ctx context.Context, tree *rootfs.Tree, write func(io.Writer) error, to io.Writer, progress func(done, total int64)) error {
+	p := &progressWriter{ctx: ctx, w: to, report: progress}
+	err := tree.Walk(func(e *rootfs.Entry) error {
 		p.total += e.Size()
 		return nil
 	})
@@ -117,7 +144,7 @@ func writeArchive(ctx context.Context, t *rootfs.Tree, f io.Writer, progress fun
 		return err
 	}
 	w := bufio.NewWriterSize(p, 1<<20)
-	if err := t.WriteCPIO(w); err != nil {
+	if err := write(w); err != nil {
 		return err
 	}
 	return w.Flush()

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
 
@@ -21,6 +22,7 @@ type Spec struct {
 	Kernel      string // path of the kernel image: bzImage on x86_64, Image on aarch64
 	Cmdline     string // kernel command line, without the console
 	Arch        string // "x86_64" or "aarch64"
+	Root        string // what the root is in: bundle.Initramfs or bundle.Disk
 	Compression string // of the root: "zstd" or "xz"
 	Name        string // of the VM, for people
 	MemoryMiB   int    // RAM that the bundle's script gives it
@@ -38,7 +40,7 @@ type Artifact struct {
 // its files.
 type writer func(ctx context.Context, spec Spec, dir string, progress func(done, total int64)) ([]string, error)
 
-var formats = map[string]writer{"bundle": writeBundle}
+var formats = map[string]writer{bundle.Format: writeBundle}
 
 // Formats are the names that Write knows.
 func Formats() []string { return slices.Sorted(maps.Keys(formats)) }

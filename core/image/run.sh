@@ -23,7 +23,8 @@ fi
 exec @QEMU@ \
 	-machine @MACHINE@,accel="$accel" -cpu max -m @MEMORY@ \
 	-nodefaults -no-user-config -nographic -serial mon:stdio -no-reboot \
-	-kernel "$dir/kernel" -initrd "$dir/initrd" \
+	-kernel "$dir/kernel" \
+	@ROOT@ \
 	-append "console=@CONSOLE@ panic=-1 $(cat "$dir/cmdline") ${APPEND:-}" \
 	-netdev user,id=net -device virtio-net-pci,netdev=net,romfile= \
 	-object rng-random,filename=/dev/urandom,id=rng -device virtio-rng-pci,rng=rng \

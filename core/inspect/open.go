@@ -7,10 +7,10 @@ import (
 	"io"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 	"github.com/somebloke1/elixir-lean-lab/core/packed"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
@@ -170,10 +170,10 @@ func (o *opener) openFile(file string) (source, error) {
 
 // openDir opens a bundle, or what is around one.
 func (o *opener) openDir(dir string) (*Image, error) {
-	for _, d := range []string{dir, filepath.Join(dir, "bundle")} {
-		if exists(d, "kernel") && exists(d, "initrd") {
-			return o.openBundle(d)
-		}
+	if b, err := bundle.Find(dir); err == nil {
+		return o.openBundle(b)
+	} else if !errors.Is(err, bundle.ErrNone) {
+		return nil, err
 	}
 	if isLayout(dir) {
 		img, err := o.openLayout(dir)
@@ -182,40 +182,42 @@ func (o *opener) openDir(dir string) (*Image, error) {
 		}
 		return img, findKernel(img)
 	}
-	return nil, fmt.Errorf("is a directory with neither kernel and initrd nor bundle/ nor oci-layout in it; supported: %s", supported)
+	return nil, fmt.Errorf("is a directory with neither a kernel and its root (%s or %s) nor bundle/ nor oci-layout in it; supported: %s",
+		bundle.RootFile(bundle.Initramfs), bundle.RootFile(bundle.Disk), supported)
 }
 
-func exists(dir, name string) bool {
-	_, err := os.Stat(filepath.Join(dir, name))
-	return err == nil
-}
-
-func (o *opener) openBundle(dir string) (*Image, error) {
-	initrd, err := o.openFile(filepath.Join(dir, "initrd"))
+func (o *opener) openBundle(b bundle.Bundle) (*Image, error) {
+	name := bundle.RootFile(b.Root)
+	file, err := o.openFile(b.RootPath())
 	if err != nil {
-		return nil, fmt.Errorf("initrd: %w", err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	r, err := o.initrd(initrd)
-	if err != nil {
-		return nil, fmt.Errorf("initrd: %w", err)
+	read := o.initrd
+	if b.Root == bundle.Disk {
+		read = o.squashfs
 	}
-	file, err := o.openFile(filepath.Join(dir, "kernel"))
+	r, err := read(file)
 	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	img, err := r.image(file.Size())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if file, err = o.openFile(b.Path(bundle.Kernel)); err != nil {
 		return nil, fmt.Errorf("kernel: %w", err)
 	}
 	k, err := kernelOf(file)
 	if err != nil {
 		return nil, fmt.Errorf("kernel: %w", err)
 	}
-	k.Path = "kernel"
-	img, err := r.image(initrd.Size())
-	if err != nil {
-		return nil, err
+	k.Path = bundle.Kernel
+	img.Format, img.Kernel, img.Bytes = bundle.Format, k, img.Bytes+k.Bytes
+	if b.Root == bundle.Initramfs {
+		img.Initrd = b.RootPath()
 	}
-	img.Format, img.Kernel, img.Bytes = "bundle", k, img.Bytes+k.Bytes
-	img.Initrd = filepath.Join(dir, "initrd")
-	for _, name := range []string{"cmdline", "run"} {
-		info, err := os.Stat(filepath.Join(dir, name))
+	for _, name := range []string{bundle.Cmdline, bundle.Run} {
+		info, err := os.Stat(b.Path(name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}

@@ -56,6 +56,27 @@ func TestABundleAndTheDirectoryAroundItAreOneImage(t *testing.T) {
 	}
 }
 
+func TestABundleWithADiskIsRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeBundle(t, dir)
+	must(t, os.Rename(makeFS(t, sampleDir(t), squashfsCommands["zstd"]), filepath.Join(dir, "root.squashfs")))
+	_, err := Open(t.Context(), dir, DefaultLimits)
+	wantError(t, err, "initrd and root.squashfs: which of them is the root?")
+	must(t, os.Remove(filepath.Join(dir, "initrd")))
+	img := open(t, dir)
+	checkSample(t, img.Tree)
+	if img.Format != "bundle" || img.Compression != "zstd" || img.Kernel.Version != "6.12.107" {
+		t.Errorf("it is a %s, %s, with %+v", img.Format, img.Compression, img.Kernel)
+	}
+	if got := names(img.Rest); got != "cmdline, file system structures, run" {
+		t.Errorf("the rest is %v", img.Rest)
+	}
+	must(t, os.Truncate(filepath.Join(dir, "root.squashfs"), 10_000))
+	_, err = Open(t.Context(), dir, DefaultLimits)
+	wantError(t, err, dir, "root.squashfs: squashfs: is cut short")
+}
+
 func TestAKernelAloneIsAnImage(t *testing.T) {
 	t.Parallel()
 	for _, k := range []struct {
@@ -77,7 +98,7 @@ func TestWhatIsNoImageIsSaidToBeNone(t *testing.T) {
 	must(t, syscall.Mkfifo(fifo, 0o600))
 	for path, words := range map[string][]string{
 		filepath.Join(dir, "absent"): {"absent", "no such file"},
-		dir:                          {"a directory with neither kernel and initrd"},
+		dir:                          {"a directory with neither a kernel and its root (initrd or root.squashfs)"},
 		fifo:                         {"fifo", "neither a file nor a directory"},
 		writeFile(t, "empty", nil):   {"is empty", "supported: a bundle"},
 		writeFile(t, "text", []byte("hello, world")): {`begins with "hello, world"`, "supported: a bundle"},

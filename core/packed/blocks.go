@@ -50,19 +50,6 @@ func (x *Index) Packed(raw int64) int64 {
 	return x.packed[i] + int64(float64(in)/float64(b.Raw)*float64(b.Packed))
 }
 
-// Blocks returns the blocks of a zstd or xz stream. Of xz it reads the headers
-// only.
-func Blocks(ctx context.Context, r io.Reader, compression string) ([]Block, error) {
-	switch compression {
-	case "zstd":
-		return zstdBlocks(ctx, r, io.Discard)
-	case "xz":
-		blocks, _, err := xzStream(bufio.NewReader(r))
-		return blocks, err
-	}
-	return nil, fmt.Errorf("there is no compression %q; known are xz, zstd", compression)
-}
-
 // input is a compressed stream as decoders read it. They must get the
 // bufio.Reader itself: with one, gzip's takes a third less time, and reads no
 // further ahead than it must.

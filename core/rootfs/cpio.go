@@ -42,23 +42,6 @@ func (t *Tree) WriteCPIO(w io.Writer) error {
 	return c.header(member{Entry: &Entry{Path: "/" + cpioTrailer}, nlink: 1})
 }
 
-// Extent is how many bytes of WriteCPIO's archive an entry takes, its header
-// included.
-type Extent struct {
-	Entry *Entry
-	Bytes int64
-}
-
-// CPIOLayout returns what WriteCPIO writes, in its order, but for the trailer.
-func (t *Tree) CPIOLayout() []Extent {
-	var layout []Extent
-	for _, m := range t.members() {
-		head := int64(cpioHeaderSize + len(cpioName(m.Path)) + 1)
-		layout = append(layout, Extent{m.Entry, align4(head) + align4(m.size)})
-	}
-	return layout
-}
-
 // packed returns the entries as WriteCPIO orders them. Files of one kind stand
 // next to each other, small ones first: that packs 0.2 % better than by name.
 func (t *Tree) packed() []*Entry {

@@ -162,7 +162,10 @@ func (t *Tree) WriteTar(w io.Writer) error {
 		if h.Typeflag != tar.TypeReg {
 			return nil
 		}
-		return e.copyTo(tw)
+		if err := e.copyTo(tw); err != nil {
+			return fmt.Errorf("%s: %w", e.Path, err)
+		}
+		return nil
 	})
 	return errors.Join(err, closeUnless(err, tw))
 }

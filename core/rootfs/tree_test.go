@@ -353,24 +353,6 @@ func TestTarReadsTheArchive(t *testing.T) {
 	golden(t, "sample.tar.list", tool(t, &b, "", "tar", "--numeric-owner", "-tvf", "-"))
 }
 
-func TestTheLayoutIsTheArchives(t *testing.T) {
-	t.Parallel()
-	tree := sample(t, t.TempDir())
-	var b bytes.Buffer
-	must(t, tree.WriteCPIO(&b))
-	at := 0
-	for _, x := range tree.CPIOLayout() {
-		name := cpioName(x.Entry.Path) + "\x00"
-		if got := b.Bytes()[at+cpioHeaderSize:][:len(name)]; string(got) != name {
-			t.Fatalf("at %d there is %q, want %q", at, got, name)
-		}
-		at += int(x.Bytes)
-	}
-	if rest := b.Len() - at; rest != 124 { // 110, TRAILER!!!, NUL, padding
-		t.Errorf("%d bytes follow the last entry, want the trailer's 124", rest)
-	}
-}
-
 func TestAFileNamedAsTheTrailerIsRefused(t *testing.T) {
 	t.Parallel()
 	tree := New()

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 )
 
 // Config is a virtual machine.
@@ -18,6 +20,7 @@ type Config struct {
 	Format    string    // of Disk: "raw" or "qcow2"; empty: "raw"
 	ReadOnly  bool      // the guest cannot write to Disk
 	Scratch   string    // path of another raw image, the guest's next disk; what the guest writes stays in it; empty for none
+	Handed    string    // path of another raw image, the guest's last disk, which it can only read; empty for none; see HandedDevice
 	Cmdline   string    // kernel command line; console= and panic= are added
 	MemoryMiB int       // RAM
 	CPUs      int       // 0: one
@@ -29,6 +32,30 @@ type Config struct {
 	Channel   Channel   // with Net, for Start only: a way from the guest to a socket of this host
 	Stdin     io.Reader // typed at the console; nil: nothing, see VM.Type
 	Console   io.Writer // gets a raw copy of the console; nil: none
+}
+
+// OfBundle is the machine that a bundle describes, without memory.
+func OfBundle(b bundle.Bundle, arch string) (Config, error) {
+	cmdline, err := b.Cmdline()
+	c := Config{Arch: arch, Kernel: b.Path(bundle.Kernel), Cmdline: cmdline}
+	if b.Root == bundle.Disk {
+		c.Disk, c.ReadOnly = b.RootPath(), true
+	} else {
+		c.Initrd = b.RootPath()
+	}
+	return c, err
+}
+
+// HandedDevice is the guest's name for the disk Handed: virtio disks are named in
+// the order in which they are found, which is that of QEMU's command line.
+func (c Config) HandedDevice() string {
+	name := byte('a')
+	for _, before := range []string{c.Disk, c.Scratch} {
+		if before != "" {
+			name++
+		}
+	}
+	return "/dev/vd" + string(name)
 }
 
 // Forward is a TCP port of this host that leads to one of the guest.
@@ -98,7 +125,7 @@ func (c Config) check() error {
 	if firmware && c.Arch != "x86_64" {
 		return fmt.Errorf("vm: QEMU brings no firmware that boots a disk for %s: give a kernel", c.Arch)
 	}
-	for _, file := range []struct{ what, path string }{{"kernel", c.Kernel}, {"initrd", c.Initrd}, {"disk", c.Disk}, {"scratch disk", c.Scratch}} {
+	for _, file := range []struct{ what, path string }{{"kernel", c.Kernel}, {"initrd", c.Initrd}, {"disk", c.Disk}, {"scratch disk", c.Scratch}, {"disk to hand over", c.Handed}} {
 		if file.path == "" && (file.what != "kernel" || firmware) {
 			continue
 		}
@@ -139,14 +166,13 @@ func (c Config) args() []string {
 		if c.ReadOnly {
 			writes = "readonly=on"
 		}
-		args = append(args,
-			"-drive", "if=none,id=disk,format="+c.Format+","+writes+",file="+optionValue(c.Disk),
-			"-device", "virtio-blk-pci,drive=disk")
+		args = append(args, c.diskArgs("disk", c.Disk, "format="+c.Format, writes)...)
 	}
 	if c.Scratch != "" {
-		args = append(args,
-			"-drive", "if=none,id=scratch,format=raw,cache=unsafe,file="+optionValue(c.Scratch),
-			"-device", "virtio-blk-pci,drive=scratch")
+		args = append(args, c.diskArgs("scratch", c.Scratch, "format=raw", "cache=unsafe")...)
+	}
+	if c.Handed != "" {
+		args = append(args, c.diskArgs("handed", c.Handed, "format=raw", "readonly=on")...)
 	}
 	if c.Net {
 		// romfile=: no PXE; restrict: DHCP and DNS of QEMU's own, no way to the host or out.

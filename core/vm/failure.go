@@ -59,6 +59,8 @@ var crashes = []struct {
 	why  string
 	next string
 }{
+	{"Unable to mount root fs", Panic, "the kernel found no root that it can read, neither an initramfs nor a disk (init/do_mounts.c)",
+		"what it was built without, the lines above tell: an initramfs needs RD_ZSTD or RD_XZ, a disk VIRTIO_BLK, SQUASHFS, and SQUASHFS_ZSTD or SQUASHFS_XZ"},
 	{"Kernel panic - not syncing", Panic, "the kernel stopped (kernel/panic.c)",
 		"read the line after \"not syncing\": no init or root is the image's fault, out of memory needs more RAM"},
 	{"Out of memory: Killed process", Crash, "the kernel's OOM killer ended a process (mm/oom_kill.c)",

@@ -35,6 +35,9 @@ func Launch(ctx context.Context, cfg Config) (*VM, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	if err := cfg.cacheDisk(); err != nil {
+		return nil, fmt.Errorf("vm: disk: %w", err)
+	}
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, fmt.Errorf("vm: socket for QEMU's monitor: %w", err)

@@ -163,7 +163,7 @@ func TestGuestThatDoesNotPassIsReported(t *testing.T) {
 			kind: Ended, detail: "powered off without running BEAM", screen: "there is no `exec` line"},
 		{name: "has no init", boot: "exec /bin/fakebeam\n",
 			change: func(t *testing.T, c *Check) { c.Cmdline += " rdinit=/none init=/none root=/dev/ram0" },
-			kind:   Panic, detail: "Kernel panic - not syncing"},
+			kind:   Panic, detail: "neither an initramfs nor a disk", screen: "Kernel panic - not syncing: VFS: Unable to mount root fs"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -96,7 +96,7 @@ func serveArgs(cfg Config) []string {
 
 // absolute is for a QEMU that runs in another directory.
 func (c Config) absolute() (Config, error) {
-	for _, path := range []*string{&c.Kernel, &c.Initrd, &c.Disk, &c.Scratch} {
+	for _, path := range []*string{&c.Kernel, &c.Initrd, &c.Disk, &c.Scratch, &c.Handed} {
 		if *path == "" {
 			continue
 		}

@@ -61,8 +61,11 @@ func (custom) Validate(_ context.Context, def *builder.Definition) (builder.Diag
 	if err != nil {
 		return nil, err
 	}
-	if _, err := kernel.FindFragments(def.Root, arch, c.Fragments); err != nil {
+	if frags, err := kernel.FindFragments(def.Root, arch, c.Fragments); err != nil {
 		ds = append(ds, unknownName(err, "fragments"))
+	} else if err := kernel.CheckRoot(frags, arch, kernel.Root{In: def.Output.Root, Compression: def.Output.Compression}); err != nil {
+		ds = append(ds, builder.Diagnostic{Severity: builder.Error, Summary: "The kernel could not get at its root",
+			Detail: err.Error(), Path: []string{"fragments"}})
 	}
 	if _, err := rootfs.FindOverlays(def.Root, c.Overlays); err != nil {
 		ds = append(ds, unknownName(err, "overlays"))

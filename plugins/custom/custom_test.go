@@ -26,11 +26,13 @@ func contract(t *testing.T) buildertest.Case {
 	return buildertest.Case{
 		Definition: builder.Definition{
 			VM: "vm", Arch: buildArch(), Root: root(t), Elixir: "1.18", Hostname: "vm",
-			OTP: builder.OTP{Version: "27", Emulator: "interpreter", Link: "static"},
+			OTP:    builder.OTP{Version: "27", Emulator: "interpreter", Link: "static"},
+			Output: builder.Output{Root: "initramfs", Compression: "zstd"},
 		},
 		BadConfigs: []buildertest.BadConfig{
 			{Config: []byte(`{"fragments": ["base", "nonesuch"]}`), WantPath: []string{"fragments", "1"}},
 			{Config: []byte(`{"overlays": ["nonesuch"]}`), WantPath: []string{"overlays", "0"}},
+			{Config: []byte(`{"fragments": ["virtio", "net"]}`), WantPath: []string{"fragments"}}, // which unpack no initramfs
 		},
 		Changes: []buildertest.Change{
 			{Config: []byte(`{"fragments": ["base", "virtio"]}`), Steps: []string{stepKernel}},

@@ -1239,6 +1239,7 @@ type Definition struct {
 	Console       bool                   `protobuf:"varint,6,opt,name=console,proto3" json:"console,omitempty"`
 	Config        []byte                 `protobuf:"bytes,7,opt,name=config,proto3" json:"config,omitempty"`
 	Hostname      string                 `protobuf:"bytes,8,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Output        *Output                `protobuf:"bytes,9,opt,name=output,proto3" json:"output,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1329,6 +1330,65 @@ func (x *Definition) GetHostname() string {
 	return ""
 }
 
+func (x *Definition) GetOutput() *Output {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+type Output struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Root          string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
+	Compression   string                 `protobuf:"bytes,2,opt,name=compression,proto3" json:"compression,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Output) Reset() {
+	*x = Output{}
+	mi := &file_builder_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Output) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Output) ProtoMessage() {}
+
+func (x *Output) ProtoReflect() protoreflect.Message {
+	mi := &file_builder_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Output.ProtoReflect.Descriptor instead.
+func (*Output) Descriptor() ([]byte, []int) {
+	return file_builder_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Output) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *Output) GetCompression() string {
+	if x != nil {
+		return x.Compression
+	}
+	return ""
+}
+
 type OTP struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -1340,7 +1400,7 @@ type OTP struct {
 
 func (x *OTP) Reset() {
 	*x = OTP{}
-	mi := &file_builder_proto_msgTypes[21]
+	mi := &file_builder_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1412,7 @@ func (x *OTP) String() string {
 func (*OTP) ProtoMessage() {}
 
 func (x *OTP) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[21]
+	mi := &file_builder_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1425,7 @@ func (x *OTP) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OTP.ProtoReflect.Descriptor instead.
 func (*OTP) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{21}
+	return file_builder_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OTP) GetVersion() string {
@@ -1401,7 +1461,7 @@ type Missing struct {
 
 func (x *Missing) Reset() {
 	*x = Missing{}
-	mi := &file_builder_proto_msgTypes[22]
+	mi := &file_builder_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1413,7 +1473,7 @@ func (x *Missing) String() string {
 func (*Missing) ProtoMessage() {}
 
 func (x *Missing) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[22]
+	mi := &file_builder_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1426,7 +1486,7 @@ func (x *Missing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Missing.ProtoReflect.Descriptor instead.
 func (*Missing) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{22}
+	return file_builder_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Missing) GetWhat() string {
@@ -1469,7 +1529,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_builder_proto_msgTypes[23]
+	mi := &file_builder_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1541,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[23]
+	mi := &file_builder_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1554,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{23}
+	return file_builder_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -1535,7 +1595,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_builder_proto_msgTypes[24]
+	mi := &file_builder_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1607,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[24]
+	mi := &file_builder_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +1620,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{24}
+	return file_builder_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Plan) GetSources() []*Source {
@@ -1587,7 +1647,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_builder_proto_msgTypes[25]
+	mi := &file_builder_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1659,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[25]
+	mi := &file_builder_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1672,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{25}
+	return file_builder_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Source) GetName() string {
@@ -1642,7 +1702,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_builder_proto_msgTypes[26]
+	mi := &file_builder_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +1714,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[26]
+	mi := &file_builder_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +1727,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{26}
+	return file_builder_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Step) GetId() string {
@@ -1716,7 +1776,7 @@ type FetchedSource struct {
 
 func (x *FetchedSource) Reset() {
 	*x = FetchedSource{}
-	mi := &file_builder_proto_msgTypes[27]
+	mi := &file_builder_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +1788,7 @@ func (x *FetchedSource) String() string {
 func (*FetchedSource) ProtoMessage() {}
 
 func (x *FetchedSource) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[27]
+	mi := &file_builder_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +1801,7 @@ func (x *FetchedSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchedSource.ProtoReflect.Descriptor instead.
 func (*FetchedSource) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{27}
+	return file_builder_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FetchedSource) GetVersion() string {
@@ -1775,7 +1835,7 @@ type Ref struct {
 
 func (x *Ref) Reset() {
 	*x = Ref{}
-	mi := &file_builder_proto_msgTypes[28]
+	mi := &file_builder_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1847,7 @@ func (x *Ref) String() string {
 func (*Ref) ProtoMessage() {}
 
 func (x *Ref) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[28]
+	mi := &file_builder_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +1860,7 @@ func (x *Ref) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ref.ProtoReflect.Descriptor instead.
 func (*Ref) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{28}
+	return file_builder_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Ref) GetStep() string {
@@ -1832,7 +1892,7 @@ type Machine struct {
 
 func (x *Machine) Reset() {
 	*x = Machine{}
-	mi := &file_builder_proto_msgTypes[29]
+	mi := &file_builder_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +1904,7 @@ func (x *Machine) String() string {
 func (*Machine) ProtoMessage() {}
 
 func (x *Machine) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[29]
+	mi := &file_builder_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +1917,7 @@ func (x *Machine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Machine.ProtoReflect.Descriptor instead.
 func (*Machine) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{29}
+	return file_builder_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Machine) GetKernel() *Ref {
@@ -1920,7 +1980,7 @@ type Toolchain struct {
 
 func (x *Toolchain) Reset() {
 	*x = Toolchain{}
-	mi := &file_builder_proto_msgTypes[30]
+	mi := &file_builder_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +1992,7 @@ func (x *Toolchain) String() string {
 func (*Toolchain) ProtoMessage() {}
 
 func (x *Toolchain) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[30]
+	mi := &file_builder_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2005,7 @@ func (x *Toolchain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Toolchain.ProtoReflect.Descriptor instead.
 func (*Toolchain) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{30}
+	return file_builder_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Toolchain) GetOtp() *Ref {
@@ -1979,7 +2039,7 @@ type Emulator struct {
 
 func (x *Emulator) Reset() {
 	*x = Emulator{}
-	mi := &file_builder_proto_msgTypes[31]
+	mi := &file_builder_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2051,7 @@ func (x *Emulator) String() string {
 func (*Emulator) ProtoMessage() {}
 
 func (x *Emulator) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[31]
+	mi := &file_builder_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2064,7 @@ func (x *Emulator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Emulator.ProtoReflect.Descriptor instead.
 func (*Emulator) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{31}
+	return file_builder_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Emulator) GetPath() string {
@@ -2032,7 +2092,7 @@ type Component struct {
 
 func (x *Component) Reset() {
 	*x = Component{}
-	mi := &file_builder_proto_msgTypes[32]
+	mi := &file_builder_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2104,7 @@ func (x *Component) String() string {
 func (*Component) ProtoMessage() {}
 
 func (x *Component) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[32]
+	mi := &file_builder_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2117,7 @@ func (x *Component) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Component.ProtoReflect.Descriptor instead.
 func (*Component) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{32}
+	return file_builder_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Component) GetName() string {
@@ -2099,7 +2159,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_builder_proto_msgTypes[33]
+	mi := &file_builder_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2171,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[33]
+	mi := &file_builder_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2184,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{33}
+	return file_builder_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Event) GetKind() isEvent_Kind {
@@ -2253,7 +2313,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_builder_proto_msgTypes[34]
+	mi := &file_builder_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2265,7 +2325,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[34]
+	mi := &file_builder_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2278,7 +2338,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{34}
+	return file_builder_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Usage) GetCpuNanoseconds() int64 {
@@ -2297,7 +2357,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_builder_proto_msgTypes[35]
+	mi := &file_builder_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2369,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[35]
+	mi := &file_builder_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2382,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{35}
+	return file_builder_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Log) GetLine() string {
@@ -2343,7 +2403,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_builder_proto_msgTypes[36]
+	mi := &file_builder_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2355,7 +2415,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[36]
+	mi := &file_builder_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2368,7 +2428,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{36}
+	return file_builder_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Progress) GetDone() int64 {
@@ -2401,7 +2461,7 @@ type StepStarted struct {
 
 func (x *StepStarted) Reset() {
 	*x = StepStarted{}
-	mi := &file_builder_proto_msgTypes[37]
+	mi := &file_builder_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2473,7 @@ func (x *StepStarted) String() string {
 func (*StepStarted) ProtoMessage() {}
 
 func (x *StepStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[37]
+	mi := &file_builder_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2486,7 @@ func (x *StepStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepStarted.ProtoReflect.Descriptor instead.
 func (*StepStarted) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{37}
+	return file_builder_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StepStarted) GetTitle() string {
@@ -2445,7 +2505,7 @@ type StepFinished struct {
 
 func (x *StepFinished) Reset() {
 	*x = StepFinished{}
-	mi := &file_builder_proto_msgTypes[38]
+	mi := &file_builder_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2517,7 @@ func (x *StepFinished) String() string {
 func (*StepFinished) ProtoMessage() {}
 
 func (x *StepFinished) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[38]
+	mi := &file_builder_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2530,7 @@ func (x *StepFinished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepFinished.ProtoReflect.Descriptor instead.
 func (*StepFinished) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{38}
+	return file_builder_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StepFinished) GetTitle() string {
@@ -2489,7 +2549,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_builder_proto_msgTypes[39]
+	mi := &file_builder_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2501,7 +2561,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[39]
+	mi := &file_builder_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2514,7 +2574,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{39}
+	return file_builder_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Notice) GetDiagnostic() *Diagnostic {
@@ -2534,7 +2594,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_builder_proto_msgTypes[40]
+	mi := &file_builder_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2606,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[40]
+	mi := &file_builder_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2619,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{40}
+	return file_builder_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Artifact) GetName() string {
@@ -2667,7 +2727,7 @@ const file_builder_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04list\x18\x02 \x01(\bR\x04list\x12\x10\n" +
 	"\x03doc\x18\x03 \x01(\tR\x03doc\x122\n" +
-	"\x06schema\x18\x04 \x01(\v2\x1a.leanlab.builder.v1.SchemaR\x06schema\"\xd5\x01\n" +
+	"\x06schema\x18\x04 \x01(\v2\x1a.leanlab.builder.v1.SchemaR\x06schema\"\x89\x02\n" +
 	"\n" +
 	"Definition\x12\x0e\n" +
 	"\x02vm\x18\x01 \x01(\tR\x02vm\x12\x12\n" +
@@ -2677,7 +2737,11 @@ const file_builder_proto_rawDesc = "" +
 	"\x06elixir\x18\x05 \x01(\tR\x06elixir\x12\x18\n" +
 	"\aconsole\x18\x06 \x01(\bR\aconsole\x12\x16\n" +
 	"\x06config\x18\a \x01(\fR\x06config\x12\x1a\n" +
-	"\bhostname\x18\b \x01(\tR\bhostname\"O\n" +
+	"\bhostname\x18\b \x01(\tR\bhostname\x122\n" +
+	"\x06output\x18\t \x01(\v2\x1a.leanlab.builder.v1.OutputR\x06output\">\n" +
+	"\x06Output\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\tR\x04root\x12 \n" +
+	"\vcompression\x18\x02 \x01(\tR\vcompression\"O\n" +
 	"\x03OTP\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
 	"\bemulator\x18\x02 \x01(\tR\bemulator\x12\x12\n" +
@@ -2793,7 +2857,7 @@ func file_builder_proto_rawDescGZIP() []byte {
 }
 
 var file_builder_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_builder_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_builder_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_builder_proto_goTypes = []any{
 	(Severity)(0),            // 0: leanlab.builder.v1.Severity
 	(*DescribeRequest)(nil),  // 1: leanlab.builder.v1.DescribeRequest
@@ -2817,94 +2881,96 @@ var file_builder_proto_goTypes = []any{
 	(*Attribute)(nil),        // 19: leanlab.builder.v1.Attribute
 	(*Block)(nil),            // 20: leanlab.builder.v1.Block
 	(*Definition)(nil),       // 21: leanlab.builder.v1.Definition
-	(*OTP)(nil),              // 22: leanlab.builder.v1.OTP
-	(*Missing)(nil),          // 23: leanlab.builder.v1.Missing
-	(*Diagnostic)(nil),       // 24: leanlab.builder.v1.Diagnostic
-	(*Plan)(nil),             // 25: leanlab.builder.v1.Plan
-	(*Source)(nil),           // 26: leanlab.builder.v1.Source
-	(*Step)(nil),             // 27: leanlab.builder.v1.Step
-	(*FetchedSource)(nil),    // 28: leanlab.builder.v1.FetchedSource
-	(*Ref)(nil),              // 29: leanlab.builder.v1.Ref
-	(*Machine)(nil),          // 30: leanlab.builder.v1.Machine
-	(*Toolchain)(nil),        // 31: leanlab.builder.v1.Toolchain
-	(*Emulator)(nil),         // 32: leanlab.builder.v1.Emulator
-	(*Component)(nil),        // 33: leanlab.builder.v1.Component
-	(*Event)(nil),            // 34: leanlab.builder.v1.Event
-	(*Usage)(nil),            // 35: leanlab.builder.v1.Usage
-	(*Log)(nil),              // 36: leanlab.builder.v1.Log
-	(*Progress)(nil),         // 37: leanlab.builder.v1.Progress
-	(*StepStarted)(nil),      // 38: leanlab.builder.v1.StepStarted
-	(*StepFinished)(nil),     // 39: leanlab.builder.v1.StepFinished
-	(*Notice)(nil),           // 40: leanlab.builder.v1.Notice
-	(*Artifact)(nil),         // 41: leanlab.builder.v1.Artifact
-	nil,                      // 42: leanlab.builder.v1.BuildRequest.NeedsEntry
-	nil,                      // 43: leanlab.builder.v1.BuildRequest.SourcesEntry
-	nil,                      // 44: leanlab.builder.v1.Step.InputsEntry
-	nil,                      // 45: leanlab.builder.v1.Toolchain.EnvEntry
+	(*Output)(nil),           // 22: leanlab.builder.v1.Output
+	(*OTP)(nil),              // 23: leanlab.builder.v1.OTP
+	(*Missing)(nil),          // 24: leanlab.builder.v1.Missing
+	(*Diagnostic)(nil),       // 25: leanlab.builder.v1.Diagnostic
+	(*Plan)(nil),             // 26: leanlab.builder.v1.Plan
+	(*Source)(nil),           // 27: leanlab.builder.v1.Source
+	(*Step)(nil),             // 28: leanlab.builder.v1.Step
+	(*FetchedSource)(nil),    // 29: leanlab.builder.v1.FetchedSource
+	(*Ref)(nil),              // 30: leanlab.builder.v1.Ref
+	(*Machine)(nil),          // 31: leanlab.builder.v1.Machine
+	(*Toolchain)(nil),        // 32: leanlab.builder.v1.Toolchain
+	(*Emulator)(nil),         // 33: leanlab.builder.v1.Emulator
+	(*Component)(nil),        // 34: leanlab.builder.v1.Component
+	(*Event)(nil),            // 35: leanlab.builder.v1.Event
+	(*Usage)(nil),            // 36: leanlab.builder.v1.Usage
+	(*Log)(nil),              // 37: leanlab.builder.v1.Log
+	(*Progress)(nil),         // 38: leanlab.builder.v1.Progress
+	(*StepStarted)(nil),      // 39: leanlab.builder.v1.StepStarted
+	(*StepFinished)(nil),     // 40: leanlab.builder.v1.StepFinished
+	(*Notice)(nil),           // 41: leanlab.builder.v1.Notice
+	(*Artifact)(nil),         // 42: leanlab.builder.v1.Artifact
+	nil,                      // 43: leanlab.builder.v1.BuildRequest.NeedsEntry
+	nil,                      // 44: leanlab.builder.v1.BuildRequest.SourcesEntry
+	nil,                      // 45: leanlab.builder.v1.Step.InputsEntry
+	nil,                      // 46: leanlab.builder.v1.Toolchain.EnvEntry
 }
 var file_builder_proto_depIdxs = []int32{
 	17, // 0: leanlab.builder.v1.DescribeResponse.description:type_name -> leanlab.builder.v1.Description
 	21, // 1: leanlab.builder.v1.ProbeRequest.definition:type_name -> leanlab.builder.v1.Definition
-	23, // 2: leanlab.builder.v1.ProbeResponse.missing:type_name -> leanlab.builder.v1.Missing
+	24, // 2: leanlab.builder.v1.ProbeResponse.missing:type_name -> leanlab.builder.v1.Missing
 	21, // 3: leanlab.builder.v1.ValidateRequest.definition:type_name -> leanlab.builder.v1.Definition
-	24, // 4: leanlab.builder.v1.ValidateResponse.diagnostics:type_name -> leanlab.builder.v1.Diagnostic
+	25, // 4: leanlab.builder.v1.ValidateResponse.diagnostics:type_name -> leanlab.builder.v1.Diagnostic
 	21, // 5: leanlab.builder.v1.PlanRequest.definition:type_name -> leanlab.builder.v1.Definition
-	25, // 6: leanlab.builder.v1.PlanResponse.plan:type_name -> leanlab.builder.v1.Plan
+	26, // 6: leanlab.builder.v1.PlanResponse.plan:type_name -> leanlab.builder.v1.Plan
 	21, // 7: leanlab.builder.v1.BuildRequest.definition:type_name -> leanlab.builder.v1.Definition
-	42, // 8: leanlab.builder.v1.BuildRequest.needs:type_name -> leanlab.builder.v1.BuildRequest.NeedsEntry
-	43, // 9: leanlab.builder.v1.BuildRequest.sources:type_name -> leanlab.builder.v1.BuildRequest.SourcesEntry
-	34, // 10: leanlab.builder.v1.BuildResponse.event:type_name -> leanlab.builder.v1.Event
+	43, // 8: leanlab.builder.v1.BuildRequest.needs:type_name -> leanlab.builder.v1.BuildRequest.NeedsEntry
+	44, // 9: leanlab.builder.v1.BuildRequest.sources:type_name -> leanlab.builder.v1.BuildRequest.SourcesEntry
+	35, // 10: leanlab.builder.v1.BuildResponse.event:type_name -> leanlab.builder.v1.Event
 	11, // 11: leanlab.builder.v1.BuildResponse.result:type_name -> leanlab.builder.v1.BuildResult
-	30, // 12: leanlab.builder.v1.BuildResult.machine:type_name -> leanlab.builder.v1.Machine
+	31, // 12: leanlab.builder.v1.BuildResult.machine:type_name -> leanlab.builder.v1.Machine
 	21, // 13: leanlab.builder.v1.PackageRequest.definition:type_name -> leanlab.builder.v1.Definition
-	30, // 14: leanlab.builder.v1.PackageRequest.machine:type_name -> leanlab.builder.v1.Machine
-	34, // 15: leanlab.builder.v1.PackageResponse.event:type_name -> leanlab.builder.v1.Event
+	31, // 14: leanlab.builder.v1.PackageRequest.machine:type_name -> leanlab.builder.v1.Machine
+	35, // 15: leanlab.builder.v1.PackageResponse.event:type_name -> leanlab.builder.v1.Event
 	14, // 16: leanlab.builder.v1.PackageResponse.result:type_name -> leanlab.builder.v1.PackageResult
 	18, // 17: leanlab.builder.v1.Description.schema:type_name -> leanlab.builder.v1.Schema
 	19, // 18: leanlab.builder.v1.Schema.attributes:type_name -> leanlab.builder.v1.Attribute
 	20, // 19: leanlab.builder.v1.Schema.blocks:type_name -> leanlab.builder.v1.Block
 	18, // 20: leanlab.builder.v1.Block.schema:type_name -> leanlab.builder.v1.Schema
-	22, // 21: leanlab.builder.v1.Definition.otp:type_name -> leanlab.builder.v1.OTP
-	0,  // 22: leanlab.builder.v1.Diagnostic.severity:type_name -> leanlab.builder.v1.Severity
-	26, // 23: leanlab.builder.v1.Plan.sources:type_name -> leanlab.builder.v1.Source
-	27, // 24: leanlab.builder.v1.Plan.steps:type_name -> leanlab.builder.v1.Step
-	44, // 25: leanlab.builder.v1.Step.inputs:type_name -> leanlab.builder.v1.Step.InputsEntry
-	29, // 26: leanlab.builder.v1.Machine.kernel:type_name -> leanlab.builder.v1.Ref
-	29, // 27: leanlab.builder.v1.Machine.rootfs:type_name -> leanlab.builder.v1.Ref
-	31, // 28: leanlab.builder.v1.Machine.toolchain:type_name -> leanlab.builder.v1.Toolchain
-	32, // 29: leanlab.builder.v1.Machine.emulators:type_name -> leanlab.builder.v1.Emulator
-	33, // 30: leanlab.builder.v1.Machine.components:type_name -> leanlab.builder.v1.Component
-	29, // 31: leanlab.builder.v1.Toolchain.otp:type_name -> leanlab.builder.v1.Ref
-	29, // 32: leanlab.builder.v1.Toolchain.elixir:type_name -> leanlab.builder.v1.Ref
-	45, // 33: leanlab.builder.v1.Toolchain.env:type_name -> leanlab.builder.v1.Toolchain.EnvEntry
-	36, // 34: leanlab.builder.v1.Event.log:type_name -> leanlab.builder.v1.Log
-	37, // 35: leanlab.builder.v1.Event.progress:type_name -> leanlab.builder.v1.Progress
-	38, // 36: leanlab.builder.v1.Event.step_started:type_name -> leanlab.builder.v1.StepStarted
-	39, // 37: leanlab.builder.v1.Event.step_finished:type_name -> leanlab.builder.v1.StepFinished
-	40, // 38: leanlab.builder.v1.Event.notice:type_name -> leanlab.builder.v1.Notice
-	41, // 39: leanlab.builder.v1.Event.artifact:type_name -> leanlab.builder.v1.Artifact
-	35, // 40: leanlab.builder.v1.Event.usage:type_name -> leanlab.builder.v1.Usage
-	24, // 41: leanlab.builder.v1.Notice.diagnostic:type_name -> leanlab.builder.v1.Diagnostic
-	28, // 42: leanlab.builder.v1.BuildRequest.SourcesEntry.value:type_name -> leanlab.builder.v1.FetchedSource
-	1,  // 43: leanlab.builder.v1.Builder.Describe:input_type -> leanlab.builder.v1.DescribeRequest
-	3,  // 44: leanlab.builder.v1.Builder.Probe:input_type -> leanlab.builder.v1.ProbeRequest
-	5,  // 45: leanlab.builder.v1.Builder.Validate:input_type -> leanlab.builder.v1.ValidateRequest
-	7,  // 46: leanlab.builder.v1.Builder.Plan:input_type -> leanlab.builder.v1.PlanRequest
-	9,  // 47: leanlab.builder.v1.Builder.Build:input_type -> leanlab.builder.v1.BuildRequest
-	12, // 48: leanlab.builder.v1.Builder.Package:input_type -> leanlab.builder.v1.PackageRequest
-	15, // 49: leanlab.builder.v1.Builder.Stop:input_type -> leanlab.builder.v1.StopRequest
-	2,  // 50: leanlab.builder.v1.Builder.Describe:output_type -> leanlab.builder.v1.DescribeResponse
-	4,  // 51: leanlab.builder.v1.Builder.Probe:output_type -> leanlab.builder.v1.ProbeResponse
-	6,  // 52: leanlab.builder.v1.Builder.Validate:output_type -> leanlab.builder.v1.ValidateResponse
-	8,  // 53: leanlab.builder.v1.Builder.Plan:output_type -> leanlab.builder.v1.PlanResponse
-	10, // 54: leanlab.builder.v1.Builder.Build:output_type -> leanlab.builder.v1.BuildResponse
-	13, // 55: leanlab.builder.v1.Builder.Package:output_type -> leanlab.builder.v1.PackageResponse
-	16, // 56: leanlab.builder.v1.Builder.Stop:output_type -> leanlab.builder.v1.StopResponse
-	50, // [50:57] is the sub-list for method output_type
-	43, // [43:50] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	23, // 21: leanlab.builder.v1.Definition.otp:type_name -> leanlab.builder.v1.OTP
+	22, // 22: leanlab.builder.v1.Definition.output:type_name -> leanlab.builder.v1.Output
+	0,  // 23: leanlab.builder.v1.Diagnostic.severity:type_name -> leanlab.builder.v1.Severity
+	27, // 24: leanlab.builder.v1.Plan.sources:type_name -> leanlab.builder.v1.Source
+	28, // 25: leanlab.builder.v1.Plan.steps:type_name -> leanlab.builder.v1.Step
+	45, // 26: leanlab.builder.v1.Step.inputs:type_name -> leanlab.builder.v1.Step.InputsEntry
+	30, // 27: leanlab.builder.v1.Machine.kernel:type_name -> leanlab.builder.v1.Ref
+	30, // 28: leanlab.builder.v1.Machine.rootfs:type_name -> leanlab.builder.v1.Ref
+	32, // 29: leanlab.builder.v1.Machine.toolchain:type_name -> leanlab.builder.v1.Toolchain
+	33, // 30: leanlab.builder.v1.Machine.emulators:type_name -> leanlab.builder.v1.Emulator
+	34, // 31: leanlab.builder.v1.Machine.components:type_name -> leanlab.builder.v1.Component
+	30, // 32: leanlab.builder.v1.Toolchain.otp:type_name -> leanlab.builder.v1.Ref
+	30, // 33: leanlab.builder.v1.Toolchain.elixir:type_name -> leanlab.builder.v1.Ref
+	46, // 34: leanlab.builder.v1.Toolchain.env:type_name -> leanlab.builder.v1.Toolchain.EnvEntry
+	37, // 35: leanlab.builder.v1.Event.log:type_name -> leanlab.builder.v1.Log
+	38, // 36: leanlab.builder.v1.Event.progress:type_name -> leanlab.builder.v1.Progress
+	39, // 37: leanlab.builder.v1.Event.step_started:type_name -> leanlab.builder.v1.StepStarted
+	40, // 38: leanlab.builder.v1.Event.step_finished:type_name -> leanlab.builder.v1.StepFinished
+	41, // 39: leanlab.builder.v1.Event.notice:type_name -> leanlab.builder.v1.Notice
+	42, // 40: leanlab.builder.v1.Event.artifact:type_name -> leanlab.builder.v1.Artifact
+	36, // 41: leanlab.builder.v1.Event.usage:type_name -> leanlab.builder.v1.Usage
+	25, // 42: leanlab.builder.v1.Notice.diagnostic:type_name -> leanlab.builder.v1.Diagnostic
+	29, // 43: leanlab.builder.v1.BuildRequest.SourcesEntry.value:type_name -> leanlab.builder.v1.FetchedSource
+	1,  // 44: leanlab.builder.v1.Builder.Describe:input_type -> leanlab.builder.v1.DescribeRequest
+	3,  // 45: leanlab.builder.v1.Builder.Probe:input_type -> leanlab.builder.v1.ProbeRequest
+	5,  // 46: leanlab.builder.v1.Builder.Validate:input_type -> leanlab.builder.v1.ValidateRequest
+	7,  // 47: leanlab.builder.v1.Builder.Plan:input_type -> leanlab.builder.v1.PlanRequest
+	9,  // 48: leanlab.builder.v1.Builder.Build:input_type -> leanlab.builder.v1.BuildRequest
+	12, // 49: leanlab.builder.v1.Builder.Package:input_type -> leanlab.builder.v1.PackageRequest
+	15, // 50: leanlab.builder.v1.Builder.Stop:input_type -> leanlab.builder.v1.StopRequest
+	2,  // 51: leanlab.builder.v1.Builder.Describe:output_type -> leanlab.builder.v1.DescribeResponse
+	4,  // 52: leanlab.builder.v1.Builder.Probe:output_type -> leanlab.builder.v1.ProbeResponse
+	6,  // 53: leanlab.builder.v1.Builder.Validate:output_type -> leanlab.builder.v1.ValidateResponse
+	8,  // 54: leanlab.builder.v1.Builder.Plan:output_type -> leanlab.builder.v1.PlanResponse
+	10, // 55: leanlab.builder.v1.Builder.Build:output_type -> leanlab.builder.v1.BuildResponse
+	13, // 56: leanlab.builder.v1.Builder.Package:output_type -> leanlab.builder.v1.PackageResponse
+	16, // 57: leanlab.builder.v1.Builder.Stop:output_type -> leanlab.builder.v1.StopResponse
+	51, // [51:58] is the sub-list for method output_type
+	44, // [44:51] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_builder_proto_init() }
@@ -2920,7 +2986,7 @@ func file_builder_proto_init() {
 		(*PackageResponse_Event)(nil),
 		(*PackageResponse_Result)(nil),
 	}
-	file_builder_proto_msgTypes[33].OneofWrappers = []any{
+	file_builder_proto_msgTypes[34].OneofWrappers = []any{
 		(*Event_Log)(nil),
 		(*Event_Progress)(nil),
 		(*Event_StepStarted)(nil),
@@ -2935,7 +3001,7 @@ func file_builder_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_builder_proto_rawDesc), len(file_builder_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   45,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -285,6 +285,20 @@ static void mount_at(const char *type, const char *dir, unsigned long flags, con
 		say("cannot mount ", type, " on ", dir, ": ", strerror(errno));
 }
 
+/* Puts memory over a root that cannot be written to, as a squashfs, so that what
+ * runs here finds what it finds in an initramfs: a crash dump, a database below
+ * the home directory, a file that a release rewrites. The file systems are in
+ * overlayfs.rst's terms; /run is but the place where there is a directory. */
+static void cover_root(void)
+{
+	if (!access("/", W_OK) || mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755"))
+		return; /* then mount_all does what can be done */
+	if (mkdir("/run/upper", 0755) || mkdir("/run/work", 0755) || mkdir("/run/root", 0755) ||
+	    mount("overlay", "/run/root", "overlay", 0, "lowerdir=/,upperdir=/run/upper,workdir=/run/work") ||
+	    chdir("/run/root") || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
+		say("nothing can be written outside /run and /tmp: overlayfs: ", strerror(errno));
+}
+
 static void mount_all(void)
 {
 	mount_at("devtmpfs", "/dev", MS_NOSUID, "mode=0755");
@@ -292,7 +306,7 @@ static void mount_all(void)
 	mount_at("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 	mount_at("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=0620,ptmxmode=0666");
 	mount_at("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
-	/* An initramfs is memory already; a squashfs or erofs root is read-only. */
+	/* An initramfs is memory already, and so is what covers another root. */
 	mkdir("/run", 0755);
 	mkdir("/tmp", 01777);
 	if (access("/run", W_OK))
@@ -405,17 +419,20 @@ static void set_address(void)
 	close(fd);
 }
 
-/* A word of the kernel command line. */
-static int cmdline_has(const char *word)
+/* Looks for a word of the kernel command line. Returns NULL, or what follows
+ * where the word ends with =. */
+static const char *cmdline_word(const char *word)
 {
-	char text[4097], *p, *rest = text;
+	static char text[4097];
+	char *p, *rest = text;
+	size_t n = strlen(word);
 
 	if (read_file("/proc/cmdline", text, sizeof text) < 0)
-		return 0;
+		return NULL;
 	while ((p = strsep(&rest, " \n")))
-		if (!strcmp(p, word))
-			return 1;
-	return 0;
+		if (!strncmp(p, word, n) && (!p[n] || word[n - 1] == '='))
+			return p + n;
+	return NULL;
 }
 
 /* ---- children ---- */
@@ -737,10 +754,11 @@ static void serve(void)
 	struct termios tty;
 	int have_tty, ok, status, terminal = -1;
 	pid_t beam, dhcp = -1;
+	const char *file = cmdline_word("leanlab.boot=");
 	char n[24];
 
-	ok = read_boot(BOOT_FILE);
-	if (cmdline_has("leanlab.shell"))
+	ok = read_boot(file ? file : BOOT_FILE);
+	if (cmdline_word("leanlab.shell"))
 		use_shell();
 	else if (!ok)
 		return;
@@ -804,6 +822,7 @@ int main(int argc, char **argv)
 	sigaddset(&caught, SIGPWR);
 	sigaddset(&caught, SIGUSR2); /* BusyBox poweroff */
 	sigprocmask(SIG_BLOCK, &caught, NULL);
+	cover_root();
 	mount_all();
 	open_console();
 	say("init uptime=", dec(entered, n));

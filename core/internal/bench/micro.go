@@ -16,6 +16,7 @@ import (
 
 	"github.com/somebloke1/elixir-lean-lab/core/beam"
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/handover"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
@@ -65,16 +66,16 @@ const microEnd = "leanlab: bench end"
 // the boot file, if that is not the one in the initrd, and took how long the image
 // needed until it was ready.
 func micro(ctx context.Context, check vm.Check, own *guest.Boot, took time.Duration, m *report.Measured) error {
-	if check.Initrd == "" {
-		m.NoMicro = "the image has no initrd, into which the measuring module is put"
-		return nil
-	}
 	if own == nil {
-		boot, err := guest.BootOf(check.Initrd)
-		if errors.Is(err, guest.ErrNoBoot) {
+		boot, err := handover.BootOf(ctx, check.Config)
+		switch {
+		case errors.Is(err, handover.ErrOwnLoader):
+			m.NoMicro = "its BEAM cannot be told to start the measuring module: " + err.Error()
+			return nil
+		case errors.Is(err, guest.ErrNoBoot):
 			m.NoMicro = "the image's /init is not leanlab's, which would start the measuring module"
 			return nil
-		} else if err != nil {
+		case err != nil:
 			return err
 		}
 		own = &boot
@@ -84,15 +85,11 @@ func micro(ctx context.Context, check vm.Check, own *guest.Boot, took time.Durat
 	if err != nil {
 		return err
 	}
-	with, err := os.CreateTemp("", "leanlab-bench-")
+	with, err := handover.Give(&check.Config, "", withEval(boot, expression))
 	if err != nil {
 		return err
 	}
-	defer os.Remove(with.Name())
-	if err := errors.Join(guest.WithBoot(with, check.Initrd, withEval(boot, expression)), with.Close()); err != nil {
-		return err
-	}
-	check.Initrd = with.Name()
+	defer os.Remove(with)
 	check.Expect = []string{microEnd}
 	check.Timeout = 10*took + 30*time.Second // ten times is not slow any more: nothing will come
 	proof, err := vm.Prove(ctx, check)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/somebloke1/elixir-lean-lab/core/analyze"
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
@@ -30,8 +31,18 @@ func leanlab(t *testing.T, dir string, args ...string) (stdout string) {
 // the root.
 func builtVM(t *testing.T, dir, name string, files map[string]string) {
 	t.Helper()
-	if _, err := exec.LookPath("zstd"); err != nil {
-		t.Skipf("zstd is not installed: %v", err)
+	builtVMWith(t, dir, name, bundle.Initramfs, files)
+}
+
+// builtVMWith is builtVM with such a root.
+func builtVMWith(t *testing.T, dir, name, in string, files map[string]string) {
+	t.Helper()
+	packer, err := image.PackerOf(in, "zstd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exec.LookPath(packer.Program); err != nil {
+		t.Skipf("%s is not installed: %v", packer.Program, err)
 	}
 	root := rootfs.New()
 	for name, text := range files {
@@ -50,7 +61,7 @@ func builtVM(t *testing.T, dir, name string, files map[string]string) {
 		t.Fatal(err)
 	}
 	made, err := image.Write(t.Context(), "bundle", image.Spec{Tree: root, Kernel: kernel, Cmdline: "quiet", Arch: "x86_64",
-		Compression: "zstd", Name: name, MemoryMiB: 64}, out, nil)
+		Root: in, Compression: "zstd", Name: name, MemoryMiB: 64}, out, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +97,23 @@ func TestAnalyzeWhatWasBuilt(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".analyze-*")); len(left) > 0 {
 		t.Errorf("left behind: %s", left)
+	}
+}
+
+func TestAnalyzeADiskRootBesideAnInitramfs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	files := map[string]string{"/bin/busybox": "BusyBox v1.37.0 ()", "/sbin/init": "init"}
+	builtVM(t, dir, "memory", files)
+	builtVMWith(t, dir, "disk", bundle.Disk, files)
+	out := leanlab(t, dir, "analyze", "build/disk")
+	for _, want := range []string{"build/disk: bundle, zstd\n", "1.37.0", "(100.00 %)"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing from\n%s", want, out)
+		}
+	}
+	if out := leanlab(t, dir, "diff", "build/memory", "build/disk"); !strings.Contains(out, "from build/memory to build/disk") {
+		t.Errorf("the difference is\n%s", out)
 	}
 }
 

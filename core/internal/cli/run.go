@@ -19,6 +19,7 @@ import (
 
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/evaluator"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/handover"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/instance"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
@@ -104,7 +105,7 @@ func (a *App) run(cmd *cobra.Command, f *runFlags, image string, args []string) 
 	if err := a.configure(t, f); err != nil {
 		return err
 	}
-	boot, noExec, err := bootFor(t, f, cmd.Flags().Changed("exec"))
+	boot, noExec, err := bootFor(ctx, t, f, cmd.Flags().Changed("exec"))
 	if err != nil {
 		return err
 	}
@@ -194,7 +195,7 @@ func (a *App) configure(t *target, f *runFlags) error {
 	if f.readOnly && t.Disk == "" {
 		return usageError{fmt.Errorf("--read-only: %s has no disk; its root is in memory, and gone with the VM", t.image)}
 	}
-	t.ReadOnly = f.readOnly
+	t.ReadOnly = t.ReadOnly || f.readOnly // of a bundle, the disk is
 	t.Net, t.Outside = true, true
 	for _, port := range f.ports {
 		forward, err := parseForward(port)
@@ -264,7 +265,7 @@ func portsFree(forwards []vm.Forward) error {
 
 // bootFor returns the boot file that the flags ask for, nil for the image's own,
 // and why there will be no evaluator, if there will be none.
-func bootFor(t *target, f *runFlags, execGiven bool) (boot *guest.Boot, noExec string, err error) {
+func bootFor(ctx context.Context, t *target, f *runFlags, execGiven bool) (boot *guest.Boot, noExec string, err error) {
 	env, err := parseEnv(f.env)
 	if err != nil {
 		return nil, "", usageError{err}
@@ -278,7 +279,7 @@ func bootFor(t *target, f *runFlags, execGiven bool) (boot *guest.Boot, noExec s
 	if !exec && !changes {
 		return nil, notAsked, nil
 	}
-	own, err := ownBoot(t)
+	own, err := ownBoot(ctx, t)
 	if err != nil && (changes || f.exec) {
 		return nil, "", fmt.Errorf("--env, --exec and arguments for the app cannot be passed on: %w", err)
 	} else if err != nil {
@@ -302,17 +303,19 @@ func bootFor(t *target, f *runFlags, execGiven bool) (boot *guest.Boot, noExec s
 // notAsked is why a VM has no evaluator.
 const notAsked = "it was started without --exec"
 
-func ownBoot(t *target) (guest.Boot, error) {
+// ownBoot is the image's boot file.
+func ownBoot(ctx context.Context, t *target) (guest.Boot, error) {
 	if t.root != nil && t.root.Boot == nil {
 		return guest.Boot{}, fmt.Errorf("%s runs its own init, to which leanlab cannot hand anything: name a program with --entrypoint", t.image)
 	}
 	if t.root != nil {
 		return *t.root.Boot, nil
 	}
-	if t.Initrd == "" {
-		return guest.Boot{}, fmt.Errorf("%s has no initrd, in which they are handed to /init", t.image)
+	boot, err := handover.BootOf(ctx, t.Config)
+	if errors.Is(err, handover.ErrOwnLoader) {
+		err = fmt.Errorf("%s: %w", t.image, err)
 	}
-	return guest.BootOf(t.Initrd)
+	return boot, err
 }
 
 func parseEnv(words []string) (map[string]string, error) {
@@ -331,13 +334,6 @@ func parseEnv(words []string) (map[string]string, error) {
 // open by then, are gone when it returns.
 func start(ctx context.Context, i *instance.Instance, t *target, boot *guest.Boot, scratch string) (*vm.Served, error) {
 	config := t.Config
-	if boot != nil {
-		var err error
-		if config.Initrd, err = t.withBoot(i.Path, *boot); err != nil {
-			return nil, err
-		}
-		defer os.Remove(config.Initrd)
-	}
 	if scratch != "" {
 		path, err := emptyDisk(scratch)
 		if err != nil {
@@ -345,6 +341,13 @@ func start(ctx context.Context, i *instance.Instance, t *target, boot *guest.Boo
 		}
 		defer os.Remove(path)
 		config.Scratch = path
+	}
+	if boot != nil { // last: it may have to be told of the other disks
+		file, err := t.withBoot(&config, i.Path, *boot)
+		if err != nil {
+			return nil, err
+		}
+		defer os.Remove(file)
 	}
 	served, err := vm.Start(ctx, config, i.Path, i.Detached)
 	if err != nil {
@@ -357,21 +360,14 @@ func start(ctx context.Context, i *instance.Instance, t *target, boot *guest.Boo
 	return served, nil
 }
 
-// withBoot makes a copy of the target's initrd with another boot file. It is in
-// the directory of the instance, which is in memory on most systems; a whole root
-// file system has no place there.
-func (t *target) withBoot(dir string, boot guest.Boot) (string, error) {
+// withBoot gives the machine another boot file. What carries it is in the directory
+// of the instance, which is in memory on most systems; a whole root file system has
+// no place there.
+func (t *target) withBoot(cfg *vm.Config, dir string, boot guest.Boot) (file string, err error) {
 	if t.root != nil {
 		dir = ""
 	}
-	f, err := os.CreateTemp(dir, "leanlab-initrd-")
-	if err != nil {
-		return "", err
-	}
-	if err := errors.Join(guest.WithBoot(f, t.Initrd, boot), f.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
-	}
-	return f.Name(), nil
+	return handover.Give(cfg, dir, boot)
 }
 
 // emptyDisk makes a sparse file in the temporary directory.

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
 
@@ -331,19 +332,32 @@ func TestRunRefusesWhatCannotRun(t *testing.T) {
 		{exitFailed, "is it truncated?", []string{file("short.img", "too short")}},
 		{exitFailed, "no bootable kernel", []string{"--kernel", disk, "--initrd", initrd}},
 		{exitUsage, "has no root to run", []string{"--kernel", kernel}},
-		{exitUsage, "has its kernel, initrd and command line", []string{h.build, "--append", "quiet"}},
+		{exitUsage, "has its kernel, root and command line", []string{h.build, "--append", "quiet"}},
 		{exitUsage, "has no disk", []string{h.build, "--read-only"}},
 		{exitUsage, "want NAME=VALUE", []string{h.build, "--env", "X"}},
 		{exitUsage, "want [ADDR:]HOST:GUEST", []string{h.build, "-p", "0:80"}},
 		{exitUsage, "want a size", []string{h.build, "--scratch", "much"}},
 		{exitFailed, "which a line cannot carry", []string{h.build, "--env", "X=a\nb"}},
-		{exitFailed, "has no initrd", []string{disk, "--env", "X=a"}},
+		{exitFailed, "brings its own boot loader", []string{disk, "--env", "X=a"}},
 		{exitFailed, "the least that it was measured to need is 60 MiB", []string{least, "--memory", "59"}},
 	} {
 		h.fails(c.code, c.text, append([]string{"run"}, c.args...)...)
 	}
 	if list := h.ps(); len(list) != 0 {
 		t.Errorf("a run that was refused is listed: %+v", list)
+	}
+}
+
+func TestRunTellsADiskOnlyWithABootFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	builtVMWith(t, dir, "disk", bundle.Disk, map[string]string{"/sbin/init": "another's"})
+	for _, args := range [][]string{{"--env", "X=a"}, {"--exec"}, {"--", "word"}} {
+		var errs bytes.Buffer
+		app := &App{Args: append([]string{"run", "disk"}, args...), Stdout: io.Discard, Stderr: &errs, Environ: []string{"XDG_RUNTIME_DIR=" + dir}, Dir: dir}
+		if code := app.Run(t.Context()); code != exitFailed || !strings.Contains(errs.String(), "there is no /etc/leanlab/boot in it, so its /init is not leanlab's") {
+			t.Errorf("run %q ended with %d: %s", args, code, &errs)
+		}
 	}
 }
 

@@ -113,14 +113,15 @@ func (t *target) benchRoot(img *bench.Image, ready string) (done func(), err err
 	default:
 		boot := *t.root.Boot
 		boot.Ready = ready
-		if img.Initrd, err = t.withBoot("", boot); err != nil {
+		file, err := t.withBoot(&img.Config, "", boot)
+		if err != nil {
 			return nil, err
 		}
 		img.Boot, img.Kill = &boot, true
 		if !t.root.BEAM {
 			img.NoMicro = "there is no BEAM in it"
 		}
-		done = func() { os.Remove(img.Initrd) }
+		done = func() { os.Remove(file) }
 	}
 	return done, nil
 }

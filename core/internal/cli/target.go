@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
 	"github.com/somebloke1/elixir-lean-lab/core/inspect"
-	"github.com/somebloke1/elixir-lean-lab/core/internal/engine"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/foreign"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
@@ -74,7 +74,7 @@ func (a *App) findTarget(ctx context.Context, arg string, f machineFlags, use ro
 	}
 	if info.IsDir() {
 		if f.given() {
-			return nil, usageError{fmt.Errorf("%s is a bundle, which has its kernel, initrd and command line: leave out --kernel, --initrd and --append", arg)}
+			return nil, usageError{fmt.Errorf("%s is a bundle, which has its kernel, root and command line: leave out --kernel, --initrd and --append", arg)}
 		}
 		t, err := bundleTarget(path)
 		if err != nil {
@@ -150,29 +150,23 @@ func (a *App) kernelTarget(disk string, f machineFlags) (*target, error) {
 
 // bundleTarget is for a bundle's directory or the output of a build.
 func bundleTarget(dir string) (*target, error) {
-	output := dir
-	if _, err := os.Stat(filepath.Join(dir, "bundle")); err == nil {
-		dir = filepath.Join(dir, "bundle")
-	} else {
-		output = filepath.Dir(dir)
+	b, err := bundle.Find(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w; %s", err, runnable)
 	}
-	for _, file := range []string{"kernel", "initrd", "cmdline"} {
-		if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
-			return nil, fmt.Errorf("%s: no bundle: %w; %s", dir, err, runnable)
-		}
-	}
-	arch, err := image.KernelArch(filepath.Join(dir, "kernel"))
+	output := filepath.Dir(b.Dir)
+	arch, err := image.KernelArch(b.Path(bundle.Kernel))
 	if err != nil {
 		return nil, err
 	}
 	t := &target{name: filepath.Base(output), saysReady: true}
-	if t.Config, err = engine.BundleConfig(dir, arch); err != nil {
+	if t.Config, err = vm.OfBundle(b, arch); err != nil {
 		return nil, err
 	}
 	t.MemoryMiB = defaultMemoryMiB
 	t.manifest, err = report.Read(filepath.Join(output, report.FileName))
 	if errors.Is(err, fs.ErrNotExist) {
-		if t.name = filepath.Base(dir); t.name == "bundle" { // a bundle that was copied elsewhere
+		if t.name = filepath.Base(b.Dir); t.name == bundle.Format { // a bundle that was copied elsewhere
 			t.name = filepath.Base(output)
 		}
 	} else if err != nil {

@@ -204,10 +204,11 @@ func (a *App) runChecks(ctx context.Context, t *target, checks check.Set, f veri
 	defer func() { err = errors.Join(err, i.Remove()) }()
 	machine := vm.Check{Config: t.Config, Ready: f.ready, Foreign: !t.saysReady, Timeout: f.timeout}
 	if t.root != nil && t.root.Changed {
-		if machine.Initrd, err = t.withBoot(i.Path, *t.root.Boot); err != nil {
+		file, err := t.withBoot(&machine.Config, i.Path, *t.root.Boot)
+		if err != nil {
 			return nil, err
 		}
-		defer os.Remove(machine.Initrd)
+		defer os.Remove(file)
 	}
 	started, err := verify.Start(ctx, machine, i.Path, checks)
 	if err != nil {

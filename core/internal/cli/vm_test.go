@@ -16,13 +16,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/somebloke1/elixir-lean-lab/core/analyze"
+	"github.com/somebloke1/elixir-lean-lab/core/inspect"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 )
 
 // These tests build, and most of them boot, real VMs. They need the machine of
-// the default definition in the store, which `make vm` puts there: LEANLAB_TEST_BUILD
-// names its output (make test-vm sets it). Only the app, and what follows it, is
-// built here.
+// the default definition in the store, and for one of them the kernel for a disk
+// root, which `make test-vm` puts there: LEANLAB_TEST_BUILD names the default's
+// output. Only the app, and what follows it, is built here.
 
 // checkout is the directory that LEANLAB_TEST_BUILD lies in.
 func checkout(t *testing.T) string {
@@ -463,6 +465,62 @@ func TestRuntimeConfigurationIsRead(t *testing.T) {
   }`)))
 	if m, _ := p.build(); !m.Boot.Verified {
 		t.Error("not verified")
+	}
+}
+
+// A disk root has to be all that an initramfs is: written to where OTP, Elixir and
+// apps write, and told by run what to do. Config.Provider rewrites sys.config and
+// restarts BEAM.
+func TestDiskRootIsAsGoodAsAnInitramfs(t *testing.T) {
+	t.Parallel()
+	files := with(app(`, releases: [demo: [reboot_system_after_config: true]]`, fmt.Sprintf(demo, `File.write!("in_home", "x")
+    IO.puts("port is #{Application.fetch_env!(:demo, :port)}")`)),
+		"app/config/runtime.exs", "import Config\nconfig :demo, port: String.to_integer(System.fetch_env!(\"PORT\")) + 1\n")
+	p := newProject(t, with(files, "vm.hcl", vmBlock("app", `
+  output {
+    root = "disk"
+  }
+  custom {
+    fragments = ["base", "virtio", "net", "squashfs"]
+  }`)))
+	m, _ := p.build("--no-proof")
+	code, out, log := p.leanlab("verify", "build/t", "--memory", "64", "--expect", "port is 4001",
+		"--eval", `Path.expand("in_home") => "/home/app/in_home"`,
+		"--eval", `File.read!("/proc/mounts") |> String.split("\n") |> hd() |> String.slice(0, 17) => "overlay / overlay"`,
+		"--eval", `File.read!("/sys/block/vda/ro") => "1\n"`,
+		"--eval", `:inet.gethostbyname(~c"localhost") |> elem(0) => :ok`)
+	if code != exitOK {
+		t.Errorf("leanlab verify ended with %d:\n%s%s", code, out, log)
+	}
+
+	var transferred, components int64
+	var names []string
+	for _, a := range m.Artifacts {
+		names = append(names, a.Path)
+		if a.Path == "bundle/kernel" || a.Path == "bundle/root.squashfs" {
+			transferred += a.Bytes
+		}
+	}
+	for _, c := range m.Components {
+		components += c.PackedBytes
+	}
+	if got := strings.Join(names, " "); got != "bundle/kernel bundle/root.squashfs bundle/cmdline bundle/run" {
+		t.Errorf("the artifacts are %s", got)
+	}
+	if m.DownloadBytes != transferred || components != transferred {
+		t.Errorf("to download are %d bytes, the components add up to %d, the files to %d", m.DownloadBytes, components, transferred)
+	}
+	img, err := inspect.Open(t.Context(), filepath.Join(p.dir, "build", "t"), inspect.DefaultLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.Close()
+	analysis, err := analyze.Analyze(t.Context(), img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if share := analysis.Accounted(); share < 0.995 {
+		t.Errorf("%.2f %% of the image are accounted for", 100*share)
 	}
 }
 

@@ -69,7 +69,8 @@ type Lean struct {
 // Output is what is written.
 type Output struct {
 	Formats     []string // "bundle"
-	Compression string   // "zstd" or "xz"
+	Root        string   // what the root file system is in: "initramfs" or "disk"
+	Compression string   // of it: "zstd" or "xz"
 }
 
 // Budget is what the image must stay within. Zero means no limit.
@@ -205,5 +206,6 @@ func (vm *VM) ForPlugin(root string, config []byte) *builder.Definition {
 		Console:  vm.App == nil,
 		Config:   config,
 		Hostname: vm.Hostname,
+		Output:   builder.Output{Root: vm.Output.Root, Compression: vm.Output.Compression},
 	}
 }

@@ -52,7 +52,7 @@ func TestEverythingButTheStrategyHasADefault(t *testing.T) {
 		OTP:    builder.OTP{Version: "27", Emulator: "interpreter", Link: "static"},
 		Elixir: "1.18",
 		Lean:   Lean{Level: "closure", Keep: []string{}},
-		Output: Output{Formats: []string{"bundle"}, Compression: "zstd"},
+		Output: Output{Formats: []string{"bundle"}, Root: "initramfs", Compression: "zstd"},
 		Proof:  Proof{Timeout: 5 * time.Minute, Memory: 128 << 20},
 		block:  got.block,
 	}
@@ -86,6 +86,7 @@ func TestEveryAttributeArrives(t *testing.T) {
 			}
 			output {
 				formats     = ["bundle"]
+				root        = "disk"
 				compression = "xz"
 			}
 			budget {
@@ -118,7 +119,7 @@ func TestEveryAttributeArrives(t *testing.T) {
 		OTP:    builder.OTP{Version: "28", Emulator: "jit", Link: "dynamic"},
 		Elixir: "1.19",
 		Lean:   Lean{Level: "strip", Keep: []string{"ssl", "Elixir.Enum"}},
-		Output: Output{Formats: []string{"bundle"}, Compression: "xz"},
+		Output: Output{Formats: []string{"bundle"}, Root: "disk", Compression: "xz"},
 		Budget: Budget{Size: 4_500_000, Memory: 64 << 20},
 		Proof: Proof{
 			Checks: check.Set{
@@ -136,6 +137,7 @@ func TestEveryAttributeArrives(t *testing.T) {
 	forPlugin := got.ForPlugin("/root", []byte(`{}`))
 	wantPlugin := builder.Definition{
 		VM: "full", Arch: "aarch64", Root: "/root", OTP: got.OTP, Elixir: "1.19", Config: []byte(`{}`), Hostname: "box-1",
+		Output: builder.Output{Root: "disk", Compression: "xz"},
 	}
 	if !reflect.DeepEqual(*forPlugin, wantPlugin) {
 		t.Errorf("for the plugin: got %+v, want %+v", *forPlugin, wantPlugin)

@@ -42,6 +42,7 @@ var vmSchema = builder.Schema{
 		}}},
 		{Name: "output", Schema: builder.Schema{Attributes: []builder.Attribute{
 			{Name: "formats", Type: "list(string)", Default: `["bundle"]`},
+			{Name: "root", Type: "string", Default: `"initramfs"`},
 			{Name: "compression", Type: "string", Default: `"zstd"`},
 		}}},
 		{Name: "budget", Schema: builder.Schema{Attributes: []builder.Attribute{
@@ -116,6 +117,7 @@ func (d *Definitions) decodeVM(block *hclsyntax.Block) (*VM, hcl.Diagnostics) {
 	vm.Lean.Level = r.oneOf([]string{"none", "strip", "closure"}, "lean", "level")
 	vm.Lean.Keep = r.moduleNames("lean", "keep")
 	vm.Output.Formats = r.someOf([]string{"bundle"}, "output", "formats")
+	vm.Output.Root = r.oneOf([]string{"initramfs", "disk"}, "output", "root")
 	vm.Output.Compression = r.oneOf([]string{"zstd", "xz"}, "output", "compression")
 	vm.Budget.Size = r.size(leastSize, "Even a kernel that can do nothing takes more, and a BEAM emulator alone takes 1.4 MB packed.", "budget", "size")
 	vm.Budget.Memory = r.size(leastMemory, "A kernel and an idle BEAM hold more than that between them.", "budget", "memory")

@@ -3,15 +3,19 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
+	"github.com/somebloke1/elixir-lean-lab/core/inspect"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/store"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
 )
@@ -25,23 +29,24 @@ const (
 // images are the published formats.
 type images struct {
 	Artifacts  []image.Artifact
-	Components []image.Component
+	Components []inspect.Share
 	entry      *store.Entry
 }
 
-// file is the path of one artifact's file by its base name.
-func (i *images) file(name string) (string, error) {
-	for _, a := range i.Artifacts {
-		if filepath.Base(a.Path) == name {
-			return filepath.Join(i.entry.Dir, imagesDir, a.Path), nil
-		}
-	}
-	return "", fmt.Errorf("%s: no %s among the artifacts; the bundle format makes it", i.entry.Dir, name)
+// bundle is the one among them, which is booted and weighed.
+func (i *images) bundle() (bundle.Bundle, error) {
+	return bundle.Find(filepath.Join(i.entry.Dir, imagesDir))
 }
 
 // writeImages writes the lean tree in every format.
 func (e *Engine) writeImages(ctx context.Context, m *stepResults, l *leanResult) (*images, error) {
 	s, err := e.imageStep(m, l.entry.Key)
+	if errors.Is(err, exec.ErrNotFound) { // say what is missing in all, or install it
+		if err := e.checkHost(ctx); err != nil {
+			return nil, err
+		}
+		s, err = e.imageStep(m, l.entry.Key)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +57,7 @@ func (e *Engine) writeImages(ctx context.Context, m *stepResults, l *leanResult)
 		}
 		spec := image.Spec{
 			Tree: tree, Kernel: m.path(m.Kernel), Cmdline: m.Cmdline, Arch: e.VM.Arch,
-			Compression: e.VM.Output.Compression, Name: e.VM.Name, MemoryMiB: int(e.VM.Proof.Memory >> 20),
+			Root: e.VM.Output.Root, Compression: e.VM.Output.Compression, Name: e.VM.Name, MemoryMiB: int(e.VM.Proof.Memory >> 20),
 		}
 		if err := os.Mkdir(filepath.Join(out, imagesDir), 0o755); err != nil {
 			return err
@@ -68,7 +73,7 @@ func (e *Engine) writeImages(ctx context.Context, m *stepResults, l *leanResult)
 		if err := e.packageOwn(ctx, m, l, &made, out, work, ev); err != nil {
 			return err
 		}
-		if made.Components, err = image.PackedSizes(ctx, tree, filepath.Join(out, imagesDir, "bundle", "initrd"), l.Components, e.VM.Output.Compression); err != nil {
+		if made.Components, err = componentsOf(ctx, filepath.Join(out, imagesDir), l.Components); err != nil {
 			return err
 		}
 		data, err := json.MarshalIndent(made, "", "  ")
@@ -88,18 +93,37 @@ func (e *Engine) writeImages(ctx context.Context, m *stepResults, l *leanResult)
 	return made, json.Unmarshal(data, made)
 }
 
-// imageStep depends on the tree, the kernel and the compressor.
+// componentsOf weighs the root of the bundle below dir, as analyze does.
+func componentsOf(ctx context.Context, dir string, groups map[string][]string) ([]inspect.Share, error) {
+	b, err := bundle.Find(dir)
+	if err != nil {
+		return nil, err
+	}
+	root, err := inspect.Open(ctx, b.RootPath(), inspect.DefaultLimits)
+	if err != nil {
+		return nil, err
+	}
+	shares, err := root.Shares(groups)
+	return shares, errors.Join(err, root.Close())
+}
+
+// imageStep depends on the tree, the kernel and the program that packs.
 func (e *Engine) imageStep(m *stepResults, lean string) (store.Step, error) {
-	compressor, err := image.CompressorVersion(e.VM.Output.Compression)
+	packer, err := image.PackerOf(e.VM.Output.Root, e.VM.Output.Compression)
+	if err != nil {
+		return store.Step{}, err
+	}
+	version, err := packer.Version()
 	return store.Step{Kind: "image", Scope: e.VM.Name, Inputs: store.Inputs{
 		"lean":        lean,
 		"kernel":      m.entries[m.Kernel.Step].Key,
 		"cmdline":     m.Cmdline,
 		"formats":     strings.Join(e.VM.Output.Formats, " "),
-		"compression": e.VM.Output.Compression + ", " + compressor,
+		"root":        e.VM.Output.Root,
+		"compression": e.VM.Output.Compression + ", " + version,
 		"memory":      fmt.Sprint(e.VM.Proof.Memory),
 		"package":     e.packagerKey(),
-		"recipe":      "2",
+		"recipe":      "3",
 	}}, err
 }
 

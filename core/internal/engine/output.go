@@ -11,17 +11,17 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
-	"github.com/somebloke1/elixir-lean-lab/core/image"
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/store"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
 
 // downloadBytes is what a user transfers: kernel and compressed root.
-func (i *images) downloadBytes() int64 {
+func (e *Engine) downloadBytes(made *images) int64 {
 	var n int64
-	for _, a := range i.Artifacts {
-		if a.Format == "bundle" && slices.Contains([]string{"kernel", "initrd"}, filepath.Base(a.Path)) {
+	for _, a := range made.Artifacts {
+		if a.Format == bundle.Format && slices.Contains(bundle.Transferred(e.VM.Output.Root), filepath.Base(a.Path)) {
 			n += a.Bytes
 		}
 	}
@@ -31,15 +31,13 @@ func (i *images) downloadBytes() int64 {
 // checkBudget refuses an image that is larger than the definition allows, and
 // says what is large in it.
 func (e *Engine) checkBudget(made *images) error {
-	size, budget := made.downloadBytes(), e.VM.Budget.Size
+	size, budget := e.downloadBytes(made), e.VM.Budget.Size
 	if budget == 0 || size <= budget {
 		return nil
 	}
-	largest := slices.Clone(made.Components)
-	slices.SortFunc(largest, func(x, y image.Component) int { return int(y.PackedBytes - x.PackedBytes) })
 	var detail strings.Builder
 	fmt.Fprintf(&detail, "The kernel and the packed root are %d bytes, %d over the budget. The largest parts, packed:", size, size-budget)
-	for _, c := range largest[:min(6, len(largest))] {
+	for _, c := range made.Components[:min(6, len(made.Components))] {
 		fmt.Fprintf(&detail, "\n  %8d  %s", c.PackedBytes, c.Name)
 	}
 	detail.WriteString("\n`leanlab lean explain APP` says why an application is there. Keep less, or raise budget.size.")
@@ -94,14 +92,14 @@ func (e *Engine) fill(dir string, manifest *report.Manifest, made *images) error
 func (e *Engine) manifest(l *leanResult, made *images, proof *vm.Proof) *report.Manifest {
 	r := &report.Manifest{
 		Schema: report.Schema, VM: e.VM.Name, Strategy: e.VM.Strategy, Arch: e.VM.Arch,
-		DownloadBytes: made.downloadBytes(),
+		DownloadBytes: e.downloadBytes(made),
 		Lean:          report.Lean{Level: e.VM.Lean.Level},
 		Budget:        report.Budget{SizeBytes: e.VM.Budget.Size, MemoryBytes: e.VM.Budget.Memory},
 		BuiltWith:     report.BuiltWith{Leanlab: Version, Plugin: e.desc.Version},
 	}
 	for _, a := range made.Artifacts {
 		r.Artifacts = append(r.Artifacts, report.Artifact{Format: a.Format, Path: filepath.ToSlash(a.Path), Bytes: a.Bytes, SHA256: a.SHA256})
-		if a.Format == "bundle" && filepath.Base(a.Path) == "kernel" {
+		if a.Format == bundle.Format && filepath.Base(a.Path) == bundle.Kernel {
 			r.Components = append(r.Components, report.Component{Name: "kernel", Bytes: a.Bytes, PackedBytes: a.Bytes})
 		}
 	}

@@ -106,19 +106,24 @@ func (e *Engine) proofMemoryMiB() int {
 
 // counted is the boot that the definition asks for.
 func (e *Engine) counted(made *images) (vm.Check, error) {
-	c := vm.Check{
-		Config: vm.Config{
-			Arch: e.VM.Arch, MemoryMiB: e.proofMemoryMiB(), CPUs: 1,
-			// Counting makes the figures the same on every machine, and needs
-			// no hardware virtualisation.
-			Accel: "tcg", Count: true, Net: true,
-		},
-		Expect: e.VM.Proof.Checks.Expect, Ends: e.VM.Proof.Checks.Exit == check.ExitClean, Timeout: e.VM.Proof.Timeout,
+	b, err := made.bundle()
+	if err != nil {
+		return vm.Check{}, err
 	}
+	config, err := vm.OfBundle(b, e.VM.Arch)
+	if err != nil {
+		return vm.Check{}, err
+	}
+	config.MemoryMiB, config.CPUs, config.Net = e.proofMemoryMiB(), 1, true
+	// Counting makes the figures the same on every machine, and needs no hardware
+	// virtualisation.
+	config.Accel, config.Count = "tcg", true
+	c := vm.Check{Config: config, Expect: e.VM.Proof.Checks.Expect,
+		Ends: e.VM.Proof.Checks.Exit == check.ExitClean, Timeout: e.VM.Proof.Timeout}
 	if e.VM.App == nil {
 		c.Eval, c.EvalResult = "1+1", "2"
 	}
-	return c, bundle(made, &c.Config)
+	return c, nil
 }
 
 // ask makes those checks that need a VM which runs with the host's clock.
@@ -142,24 +147,4 @@ func (e *Engine) ask(ctx context.Context, cfg vm.Config, work string, show ui.St
 		return err
 	}
 	return result.Err()
-}
-
-// bundle points a configuration at the bundle's files.
-func bundle(made *images, c *vm.Config) error {
-	kernel, err := made.file("kernel")
-	if err != nil {
-		return err
-	}
-	b, err := BundleConfig(filepath.Dir(kernel), c.Arch)
-	c.Kernel, c.Initrd, c.Cmdline = b.Kernel, b.Initrd, b.Cmdline
-	return err
-}
-
-// BundleConfig is the machine that a bundle's directory describes.
-func BundleConfig(dir, arch string) (vm.Config, error) {
-	cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline"))
-	return vm.Config{
-		Arch: arch, Kernel: filepath.Join(dir, "kernel"), Initrd: filepath.Join(dir, "initrd"),
-		Cmdline: strings.TrimSpace(string(cmdline)),
-	}, err
 }

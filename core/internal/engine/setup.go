@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/image"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
@@ -92,13 +93,18 @@ func (e *Engine) missing(ctx context.Context) ([]builder.Missing, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(missing, e.hostNeeds()...), nil
+	own, err := e.hostNeeds()
+	return append(missing, own...), err
 }
 
 // hostNeeds are the programs that the host itself runs.
-func (e *Engine) hostNeeds() []builder.Missing {
+func (e *Engine) hostNeeds() ([]builder.Missing, error) {
+	packer, err := image.PackerOf(e.VM.Output.Root, e.VM.Output.Compression)
+	if err != nil {
+		return nil, err
+	}
 	programs := []builder.Missing{
-		{What: e.VM.Output.Compression, Why: "packs the root file system", Debian: map[string]string{"zstd": "zstd", "xz": "xz-utils"}[e.VM.Output.Compression]},
+		{What: packer.Program, Why: "packs the root file system", Debian: packer.Debian},
 		{What: "strip", Why: "drops the symbols of programs", Debian: "binutils"},
 	}
 	if !e.NoProof {
@@ -112,7 +118,7 @@ func (e *Engine) hostNeeds() []builder.Missing {
 			missing = append(missing, m)
 		}
 	}
-	return missing
+	return missing, nil
 }
 
 // installPackages runs apt-get, as root or through sudo where that asks nothing.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
 	"github.com/somebloke1/elixir-lean-lab/core/inspect"
@@ -124,7 +125,10 @@ func (o *Options) step(file string) (store.Step, error) {
 		"network": fmt.Sprint(o.Network),
 	}
 	if o.Packed {
-		inputs["compression"], err = image.CompressorVersion(compression)
+		var packer image.Packer
+		if packer, err = image.PackerOf(bundle.Initramfs, compression); err == nil {
+			inputs["compression"], err = packer.Version()
+		}
 	}
 	return store.Step{Kind: "root", Scope: filepath.Base(file), Inputs: inputs}, err
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
@@ -27,7 +28,7 @@ const maxPlain = 1900 << 20
 func (o *Options) writeInitrd(ctx context.Context, t *rootfs.Tree, out string, ev ui.Step) error {
 	if o.Packed { // most of the time goes where no bytes are counted
 		ev.Emit(builder.Log{Line: "packing it with " + compression})
-		spec := image.Spec{Tree: t, Kernel: o.Kernel, Arch: o.Arch, Compression: compression}
+		spec := image.Spec{Tree: t, Kernel: o.Kernel, Arch: o.Arch, Root: bundle.Initramfs, Compression: compression}
 		if _, err := image.Write(ctx, "bundle", spec, out, nil); err != nil {
 			return err
 		}

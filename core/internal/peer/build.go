@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/foreign"
@@ -166,7 +167,7 @@ func (b *building) write(ctx context.Context, tree *rootfs.Tree, kernel string, 
 	if err := os.WriteFile(filepath.Join(b.out, peerFile), data, 0o644); err != nil {
 		return err
 	}
-	spec := image.Spec{Tree: tree, Kernel: kernel, Cmdline: cmdline, Arch: arch, Compression: compression, Name: Debian13, MemoryMiB: 512}
+	spec := image.Spec{Tree: tree, Kernel: kernel, Cmdline: cmdline, Arch: arch, Root: bundle.Initramfs, Compression: compression, Name: Debian13, MemoryMiB: 512}
 	// Most of the time goes where no bytes are counted.
 	ev.Emit(builder.Log{Line: "packing it with " + compression})
 	_, err = image.Write(ctx, "bundle", spec, b.out, nil)

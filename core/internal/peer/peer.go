@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/somebloke1/elixir-lean-lab/core/bundle"
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/foreign"
@@ -153,7 +154,11 @@ func (p *Peer) step(name string, o Options) (store.Step, error) {
 	if err != nil {
 		return store.Step{}, err
 	}
-	compressor, err := image.CompressorVersion(compression)
+	packer, err := image.PackerOf(bundle.Initramfs, compression)
+	if err != nil {
+		return store.Step{}, err
+	}
+	compressor, err := packer.Version()
 	if err != nil {
 		return store.Step{}, err
 	}

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
-	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/check"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/evaluator"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/handover"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
@@ -43,34 +42,26 @@ func Start(ctx context.Context, machine vm.Check, dir string, checks check.Set) 
 		return nil, err
 	}
 	if len(checks.Eval) > 0 {
-		initrd, err := withEvaluator(&cfg, dir)
+		file, err := withEvaluator(ctx, &cfg, dir)
 		if err != nil {
 			return nil, fmt.Errorf("nothing can be evaluated in the VM: %w", err)
 		}
-		defer os.Remove(initrd) // QEMU has read it
+		defer os.Remove(file) // QEMU has it open
 	}
 	v.Served, err = vm.Start(ctx, cfg, dir, false)
 	return v, err
 }
 
-// withEvaluator gives the machine an initrd whose boot file starts an evaluator.
-func withEvaluator(cfg *vm.Config, dir string) (initrd string, err error) {
-	if cfg.Initrd == "" {
-		return "", errors.New("it has no initrd, in which /init is told of an evaluator")
-	}
-	boot, err := guest.BootOf(cfg.Initrd)
+// withEvaluator gives the machine a boot file that starts an evaluator.
+func withEvaluator(ctx context.Context, cfg *vm.Config, dir string) (file string, err error) {
+	boot, err := handover.BootOf(ctx, *cfg)
 	if err != nil {
 		return "", err
 	}
 	if cfg.Channel, err = evaluator.Channel(boot); err != nil {
 		return "", err
 	}
-	initrd = filepath.Join(dir, "initrd")
-	if err := guest.WriteInitrd(initrd, cfg.Initrd, boot.With(nil, nil, true)); err != nil {
-		return "", err
-	}
-	cfg.Initrd = initrd
-	return initrd, nil
+	return handover.Give(cfg, dir, boot.With(nil, nil, true))
 }
 
 // Run lets the machine run and makes the checks, in their order. One that failed

@@ -5,6 +5,7 @@ vm "custom" {
   }
   output {
     formats     = ["bundle", "qcow2", "bundle"]
+    root        = "disc"
     compression = "gzip"
   }
 }
