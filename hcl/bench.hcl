@@ -31,7 +31,7 @@ locals {
   fragments = {
     zstd = []
     xz   = ["initramfs-xz"]
-    disk = ["disk"]
+    disk = ["squashfs"]
   }
 }
 
@@ -53,6 +53,7 @@ vm "bench" {
   }
 
   output {
+    root        = var.root == "disk" ? "disk" : "initramfs"
     compression = var.root == "xz" ? "xz" : "zstd"
   }
 
