@@ -18,12 +18,14 @@ import (
 	"sync"
 )
 
-// debianNames maps the names of sources to Debian's.
+// debianNames maps the names of sources to Debian's; empty where Debian has no
+// such source package.
 var debianNames = map[string]string{
-	"linux":   "linux",
-	"erlang":  "erlang",
-	"elixir":  "elixir-lang",
-	"busybox": "busybox",
+	"linux":     "linux",
+	"erlang":    "erlang",
+	"elixir":    "elixir-lang",
+	"busybox":   "busybox",
+	"buildroot": "",
 }
 
 // suiteNewest is asked when the configured suite does not have the series.
@@ -46,9 +48,10 @@ type debian struct {
 
 // suiteIndex is a suite whose lists apt has verified in this run.
 type suiteIndex struct {
-	config string // apt's configuration file
-	mirror string // URI of the archive's root
-	err    error  // or why there are none
+	config string            // apt's configuration file
+	mirror string            // URI of the archive's root
+	pool   map[string]string // digest of a source archive → its path; nil: not read yet
+	err    error             // or why there are no lists
 }
 
 func newDebian(o Options, aptEtc string) *debian {
@@ -58,6 +61,9 @@ func newDebian(o Options, aptEtc string) *debian {
 func (*debian) name() string { return OriginDebian }
 
 func (d *debian) find(ctx context.Context, req Request, want *Release) (found, error) {
+	if debianNames[req.Name] == "" {
+		return found{}, fmt.Errorf("Debian has no source package of %s", req.Name)
+	}
 	if d.o.Offline {
 		if want != nil {
 			return found{}, errOffline
