@@ -49,7 +49,7 @@ run: vm ## put this terminal at the VM's console (Ctrl-A X ends it); RUN="-p 400
 
 .PHONY: linux-menuconfig busybox-menuconfig savedefconfig
 linux-menuconfig: ## edit the kernel's configuration; changes land in kernel-configs/
-busybox-menuconfig: ## edit BusyBox's configuration; changes land in plugins/custom/busybox.config
+busybox-menuconfig: ## edit BusyBox's configuration; changes land in core/guest/busybox.config
 savedefconfig: ## fold pending kernel edits back, and print the defconfig
 linux-menuconfig busybox-menuconfig savedefconfig: $(BINARIES)
 	@bin/leanlab configure $@ $(SELECT) $(FLAGS)

@@ -105,7 +105,7 @@ func TestEveryCheckedInRequestHasItsReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = append(files, "../../plugins/custom/busybox.config")
+	files = append(files, "../guest/busybox.config")
 	for _, file := range files {
 		f, err := ReadFragment(file)
 		if err != nil {
