@@ -81,7 +81,7 @@ func (b *build) currentState(g graph, config *kernel.Config) (*state, error) {
 		if noMatter.MatchString(name) {
 			continue
 		}
-		if s.Symbols[name], err = b.symbolValue(config.Value(name)); err != nil {
+		if s.Symbols[name], err = b.symbolValue(name, config.Value(name)); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -101,16 +101,13 @@ var noMatter = regexp.MustCompile(`^BR2_(VERSION|DEFCONFIG|DL_DIR|HOST_DIR|BASE_
 	`GLOBAL_PATCH_DIR|PACKAGE_OVERRIDE_FILE|JLEVEL|CCACHE[A-Z_]*|(PRIMARY|BACKUP)_SITE[A-Z_]*|[A-Z]+_MIRROR|DOWNLOAD_FORCE_CHECK_HASHES|` +
 	`WGET|CURL|SVN|BZR|GIT|CVS|LOCALFILES|SCP|SFTP|HG|CONFIG|HOST_GCC_[A-Z0-9_]+)$`)
 
-// symbolValue is a value, with the digests of what it names below the project or
-// Buildroot: a fragment of the kernel's configuration, an overlay.
-func (b *build) symbolValue(value string) (string, error) {
+// symbolValue is a value, with the digests of what it names: a fragment of the
+// kernel's configuration, an overlay.
+func (b *build) symbolValue(name, value string) (string, error) {
 	text := value
 	for word := range strings.FieldsSeq(unquote(value)) {
-		if !strings.ContainsRune(word, '/') {
-			continue
-		}
 		path := b.expand(word)
-		if !b.own(path) {
+		if !hostFiles.MatchString(name) || !exists(path) {
 			continue
 		}
 		d, err := treeDigest(path, notSource)
@@ -120,22 +117,6 @@ func (b *build) symbolValue(value string) (string, error) {
 		text += " " + d
 	}
 	return text, nil
-}
-
-// own reports whether a path is the project's or Buildroot's, as against the
-// output's or the host's.
-func (b *build) own(path string) bool {
-	roots := []string{b.req.Definition.Root, b.br.dir}
-	for _, e := range b.trees {
-		roots = append(roots, e.dir)
-	}
-	if rel, err := filepath.Rel(b.req.Work, path); err == nil && filepath.IsLocal(rel) {
-		return false
-	}
-	return slices.ContainsFunc(roots, func(root string) bool {
-		rel, err := filepath.Rel(root, path)
-		return err == nil && rel != "." && filepath.IsLocal(rel) && exists(path)
-	})
 }
 
 // packageDigest covers what a package is built from: its recipe and patches, the
@@ -178,6 +159,14 @@ func (b *build) infrastructure(g graph) (string, error) {
 	text := ""
 	for _, e := range b.trees {
 		d, err := treeDigest(filepath.Join(e.dir, "external.mk"), nil)
+		if err != nil {
+			return "", err
+		}
+		text += d + "\n"
+	}
+	// Whatever a package override file says, it says to all makefiles.
+	if file := unquote(b.request.value("BR2_PACKAGE_OVERRIDE_FILE")); file != "n" {
+		d, err := treeDigest(b.expand(file), nil)
 		if err != nil {
 			return "", err
 		}

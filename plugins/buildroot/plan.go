@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -122,6 +123,9 @@ func configurationInputs(ctx context.Context, def *builder.Definition, c config)
 		if inputs["defconfig"], err = treeDigest(path, nil); err != nil {
 			return nil, err
 		}
+		if err := namedInputs(path, inputs); err != nil {
+			return nil, err
+		}
 	} else if br != nil {
 		return nil, err
 	} else {
@@ -145,6 +149,35 @@ func configurationInputs(ctx context.Context, def *builder.Definition, c config)
 		}
 	}
 	return inputs, addTools(ctx, def, c, inputs)
+}
+
+// hostFiles are symbols that name files and directories which Buildroot reads.
+// Others may hold paths, too, but of the VM, or of where things are to go.
+var hostFiles = regexp.MustCompile(`^BR2_(ROOTFS_(OVERLAY|(STATIC_)?DEVICE_TABLE|USERS_TABLES|[A-Z_]*SCRIPT)|GLOBAL_PATCH_DIR|PACKAGE_OVERRIDE_FILE|` +
+	`.*_CONFIG(_FRAGMENT_FILES|_FILE)?|.*_PATCH|.*_(DTS|LOGO)_PATH)$`)
+
+// namedInputs digests the files and directories that a defconfig names by whole
+// paths, such as an overlay beside the project; those that it names by an
+// external tree's variable are digested with the tree.
+func namedInputs(defconfig string, inputs map[string]string) error {
+	r, err := readDefconfig(defconfig)
+	if err != nil {
+		return nil // Validate has said so
+	}
+	for _, s := range r.Symbols {
+		if !hostFiles.MatchString(s.Name) {
+			continue
+		}
+		for word := range strings.FieldsSeq(unquote(s.Value)) {
+			if !filepath.IsAbs(word) || !exists(word) {
+				continue
+			}
+			if inputs["named "+s.Name+" "+filepath.Base(word)], err = treeDigest(word, notSource); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // externalInputs digests an external tree and what it refers to. Its own makes

@@ -206,6 +206,9 @@ func compose(def *builder.Definition, c config, defconfig string, fetched map[st
 	r.requests = base.with(lines)
 
 	var mk strings.Builder
+	if own := unquote(base.value("BR2_PACKAGE_OVERRIDE_FILE")); own != "n" {
+		fmt.Fprintf(&mk, "-include %s\n", own)
+	}
 	for name, path := range c.OverrideSrcdir {
 		r.overrides[name] = under(def, path)
 	}
