@@ -5,8 +5,8 @@ set -eu
 
 target=$1
 
-# Boot scripts of an init system that is not there.
-rm -rf "$target/etc/init.d" "$target/etc/network"
+# Boot scripts of an init system that is not there: BusyBox installs one for sysctl.
+rm -rf "$target/etc/init.d"
 
 # The toolchain puts its shared libraries in the root of every configuration but
 # BR2_STATIC_LIBS. Where no program asks for the dynamic linker, nobody reads
