@@ -22,10 +22,28 @@ $(LEANLAB_LINUX_REQUESTS): $(LINUX_KCONFIG_FRAGMENT_FILES) | linux-patch
 	done >$@
 
 $(LINUX_DIR)/$(LINUX_KCONFIG_STAMP_DOTCONFIG): $(LEANLAB_LINUX_REQUESTS)
+
+# Kconfig drops what it cannot honour without a word.
+define LEANLAB_LINUX_CHECK_REQUESTS
+	$(BR2_EXTERNAL_LEANLAB_PATH)/utils/check-requests \
+		$(LINUX_DIR)/.config $(LINUX_KCONFIG_FRAGMENT_FILES)
+endef
+LINUX_POST_CONFIGURE_HOOKS += LEANLAB_LINUX_CHECK_REQUESTS
 endif
 
 # BusyBox' allnoconfig writes every option that there is, so that the fragments
 # can be merged into it.
 ifeq ($(BR2_LEANLAB_BUSYBOX_OFF_BY_DEFAULT),y)
 BUSYBOX_KCONFIG_DEFCONFIG = allnoconfig
+
+define LEANLAB_BUSYBOX_CHECK_REQUESTS
+	$(BR2_EXTERNAL_LEANLAB_PATH)/utils/check-requests \
+		$(BUSYBOX_DIR)/.config $(BUSYBOX_KCONFIG_FRAGMENT_FILES)
+endef
+BUSYBOX_POST_CONFIGURE_HOOKS += LEANLAB_BUSYBOX_CHECK_REQUESTS
+endif
+
+# See linux/linux-ext-leanlab.mk. BR2_LINUX_KERNEL selects it all the same.
+ifeq ($(BR2_LEANLAB_LINUX_MONOLITHIC),y)
+PACKAGES := $(filter-out host-kmod,$(PACKAGES))
 endif
