@@ -541,6 +541,11 @@ func (b *build) recover(was *state) error {
 			continue // what is left is to install, and can be done again
 		}
 		switch {
+		case !has(".stamp_extracted") && !has(".stamp_rsynced"):
+			if err := os.RemoveAll(dir); err != nil { // nothing but what was unpacked in part
+				return err
+			}
+			continue
 		case !has(".stamp_patched"):
 			// A patch that was applied in part cannot be applied again.
 		case was.Status == statusStopped:

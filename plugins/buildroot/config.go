@@ -261,7 +261,9 @@ func (v *validation) values() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.OverrideSrcdir)) {
 		v.directory(c.OverrideSrcdir[name], "Unusable source directory", "override_srcdir")
-		v.warn("Sources of "+name+" are taken as they are", "From a directory: its patches are not applied, and no digest is checked.", "override_srcdir")
+	}
+	if len(c.OverrideSrcdir) > 0 {
+		v.warn("Sources are taken as they are", "From a directory, for "+strings.Join(slices.Sorted(maps.Keys(c.OverrideSrcdir)), ", ")+": patches are not applied, and no digest is checked.", "override_srcdir")
 	}
 }
 

@@ -185,13 +185,9 @@ func (b *build) graph(ctx context.Context) (graph, error) {
 
 // listDownloads writes what the host is to fetch.
 func (b *build) listDownloads(g graph) error {
-	have := map[string]bool{}
-	for _, s := range b.req.Sources {
-		have[s.SHA256] = true // given to make as file:// already
-	}
 	var list builder.Downloads
 	var left []string
-	list.Files, left = g.downloads(b.br, have)
+	list.Files, left = g.downloads(b.br)
 	if b.c.DLDir != "" {
 		list.Look = []string{under(b.req.Definition, b.c.DLDir)}
 	}

@@ -106,10 +106,13 @@ func (g graph) dependents(names map[string]bool) map[string]bool {
 // digest of, and at least one place that speaks HTTP or is a file. The rest (a
 // version control system, a digest of another kind) is named in left, and is
 // Buildroot's to fetch.
-func (g graph) downloads(br *tree, have map[string]bool) (files []builder.Download, left []string) {
+func (g graph) downloads(br *tree) (files []builder.Download, left []string) {
 	seen := map[string]bool{}
 	for _, name := range sortedKeys(g) {
 		p := g[name]
+		if p.Override != "" {
+			continue // show-info lists its archive all the same
+		}
 		digests := p.digests(br)
 		for _, d := range p.Downloads {
 			path := filepath.Join(p.DLDir, d.Source)
@@ -118,9 +121,6 @@ func (g graph) downloads(br *tree, have map[string]bool) (files []builder.Downlo
 			}
 			seen[path] = true
 			f := builder.Download{Path: path, Package: strings.TrimSpace(p.Name + " " + p.Version), SHA256: digests[d.Source]}
-			if have[f.SHA256] {
-				continue
-			}
 			f.URLs = d.urls()
 			if f.SHA256 == "" || len(f.URLs) == 0 {
 				left = append(left, path)

@@ -72,6 +72,12 @@ func (m maker) command(goals ...string) *exec.Cmd {
 		"PYTHONDONTWRITEBYTECODE=1",
 		// A Buildroot that is no checkout has no version of the one around it.
 		"GIT_CEILING_DIRECTORIES="+filepath.Dir(m.br.dir))
+	if os.Geteuid() == 0 {
+		// Gnulib's configure refuses root, lest it build a mkdir that root needs to
+		// find out what others cannot do (m4/mknod.m4). In a container there is
+		// nobody else.
+		cmd.Env = append(cmd.Env, "FORCE_UNSAFE_CONFIGURE=1")
+	}
 	cmd.Env = append(cmd.Env, m.env...) // the last one counts
 	return cmd
 }

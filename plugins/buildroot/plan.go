@@ -23,7 +23,7 @@ const (
 
 // Recipes are raised when a step makes something else of the same inputs.
 const (
-	recipeConfiguration = "1"
+	recipeConfiguration = "3"
 	recipeBuild         = "1"
 	recipeMachine       = "1"
 )

@@ -149,14 +149,19 @@ func (e *Engine) vendorDownloads(ctx context.Context, dir string) error {
 
 // runUpTo runs a step and all that it needs.
 func (e *Engine) runUpTo(ctx context.Context, id string) error {
-	if err := e.checkHost(ctx); err != nil {
+	// Not checkHost: no image is packed or booted.
+	missing, err := e.plugin.Probe(ctx, e.def)
+	if err != nil {
 		return err
+	}
+	if len(missing) > 0 {
+		return &MissingError{missing}
 	}
 	for _, need := range e.graph[id].Needs {
 		if err := e.runUpTo(ctx, need); err != nil {
 			return err
 		}
 	}
-	_, err := e.runStep(ctx, e.graph[id])
+	_, err = e.runStep(ctx, e.graph[id])
 	return err
 }
