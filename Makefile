@@ -60,6 +60,10 @@ savedefconfig: ## fold pending edits back, and print the defconfig
 menuconfig linux-menuconfig busybox-menuconfig savedefconfig: $(BINARIES)
 	@bin/leanlab configure $@ $(SELECT) $(FLAGS)
 
+.PHONY: check-configs
+check-configs: ## are the defconfigs whole, and as Buildroot would save them? (the latter with BUILDROOT_DIR)
+	BUILDROOT_DIR=$(abspath $(BUILDROOT_DIR)) $(GO) test -count=1 -v -run CheckedIn ./plugins/buildroot
+
 .PHONY: build
 build: $(BINARIES) ## compile leanlab and its plugins into bin/
 

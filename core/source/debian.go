@@ -28,6 +28,11 @@ var debianNames = map[string]string{
 	"buildroot": "",
 }
 
+// elsewhere says how else to come by what Debian does not have.
+var elsewhere = map[string]string{
+	"buildroot": "; a Buildroot on this machine can be used as it is: make BUILDROOT_DIR=path/to/buildroot",
+}
+
 // suiteNewest is asked when the configured suite does not have the series.
 // Its archives are replaced within days, so a lock on one does not last.
 const suiteNewest = "sid"
@@ -62,7 +67,7 @@ func (*debian) name() string { return OriginDebian }
 
 func (d *debian) find(ctx context.Context, req Request, want *Release) (found, error) {
 	if debianNames[req.Name] == "" {
-		return found{}, fmt.Errorf("Debian has no source package of %s", req.Name)
+		return found{}, fmt.Errorf("Debian has no source package of %s%s", req.Name, elsewhere[req.Name])
 	}
 	if d.o.Offline {
 		if want != nil {

@@ -186,7 +186,11 @@ func (b *build) checkOwnConfigs(g graph, config *kernel.Config) error {
 			return err
 		}
 		for _, d := range kernel.Check(made, frags, tree) {
-			problems = append(problems, fmt.Sprintf("%s (or Buildroot's own makefile of %s sets it)", d, c.name))
+			text := d.String()
+			if strings.Contains(d.Reason, "conf did not take it") {
+				text += ", and whether Buildroot's own makefile of " + c.name + " sets it"
+			}
+			problems = append(problems, text)
 		}
 	}
 	if len(problems) > 0 {

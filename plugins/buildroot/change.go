@@ -546,7 +546,7 @@ func (b *build) recover(was *state) error {
 				return err
 			}
 			continue
-		case !has(".stamp_patched"):
+		case !has(".stamp_patched") && !has(".stamp_rsynced"):
 			// A patch that was applied in part cannot be applied again.
 		case was.Status == statusStopped:
 			said = append(said, name+": continued")

@@ -219,12 +219,15 @@ func (b *build) portable(g graph) graph {
 
 // expand turns the variables of a path back, and makes it absolute.
 func (b *build) expand(path string) string {
+	if path == "" {
+		return ""
+	}
 	for _, e := range b.trees {
 		path = strings.ReplaceAll(path, "$("+e.pathVariable()+")", e.dir)
 	}
 	path = strings.ReplaceAll(path, "$(TOPDIR)", b.br.dir)
-	if path != "" && !filepath.IsAbs(path) {
+	if !filepath.IsAbs(path) {
 		path = filepath.Join(b.br.dir, path)
 	}
-	return path
+	return filepath.Clean(path)
 }
