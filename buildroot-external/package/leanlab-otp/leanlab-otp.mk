@@ -110,7 +110,10 @@ endif
 
 ifeq ($(BR2_PACKAGE_LEANLAB_OTP_CRYPTO),y)
 LEANLAB_OTP_DEPENDENCIES += openssl
-LEANLAB_OTP_CONF_OPTS += --with-ssl=$(STAGING_DIR)/usr
+# Otherwise crypto would load OpenSSL through a library of its own.
+LEANLAB_OTP_CONF_OPTS += \
+	--with-ssl=$(STAGING_DIR)/usr \
+	--disable-dynamic-ssl-lib
 else
 LEANLAB_OTP_CONF_OPTS += --without-ssl
 endif
