@@ -154,9 +154,8 @@ func perlProblems(ctx context.Context) []builder.Missing {
 		Remedy: "install the whole of Perl"}}
 }
 
-// Room that a build takes: what a build with a toolchain that is there took
-// (docs in plugins/buildroot/README.md), with something to spare, and with one
-// that Buildroot builds.
+// Room that a build takes, with something to spare: with a toolchain that is
+// there, and with one that Buildroot builds.
 const (
 	roomWithToolchain    = 4 << 30
 	roomWithoutToolchain = 12 << 30
