@@ -65,7 +65,7 @@ func (b *build) bringUpToDate(ctx context.Context, g graph) (*kernel.Config, *st
 	if err != nil {
 		return nil, nil, err
 	}
-	now, err := b.currentState(g, config)
+	now, err := b.currentState(ctx, g, config)
 	if err != nil {
 		return nil, nil, err
 	}

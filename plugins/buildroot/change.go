@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ import (
 type state struct {
 	Status    string            // see below
 	Buildroot string            // digest of all that is no package's
-	Toolchain string            // of an external one
+	Toolchain string            // version of the compiler of an external one
 	Symbols   map[string]string // .config, with digests of the files that it names
 	Packages  map[string]string // package → digest of what it is built from, beside symbols
 	Stamps    map[string]string // package → its build directory, below the output
@@ -71,9 +72,12 @@ func (b *build) writeState(s *state) error {
 }
 
 // currentState is what the output directory is to be built from now.
-func (b *build) currentState(g graph, config *kernel.Config) (*state, error) {
+func (b *build) currentState(ctx context.Context, g graph, config *kernel.Config) (*state, error) {
 	s := &state{Symbols: map[string]string{}, Packages: map[string]string{}, Stamps: map[string]string{}}
 	var err error
+	if s.Toolchain, err = compilerVersion(ctx, config); err != nil {
+		return nil, err
+	}
 	if s.Buildroot, err = b.infrastructure(g); err != nil {
 		return nil, err
 	}
@@ -92,6 +96,20 @@ func (b *build) currentState(g graph, config *kernel.Config) (*state, error) {
 		s.Stamps[name] = g[name].StampDir
 	}
 	return s, nil
+}
+
+// compilerVersion is that of an external toolchain: it can be upgraded where it
+// lies.
+func compilerVersion(ctx context.Context, config *kernel.Config) (string, error) {
+	dir := unquote(config.Value("BR2_TOOLCHAIN_EXTERNAL_PATH"))
+	if config.Value("BR2_TOOLCHAIN_EXTERNAL") != "y" || !filepath.IsAbs(dir) || !exists(dir) {
+		return "", nil
+	}
+	prefix, err := findPrefix(dir)
+	if err != nil {
+		return "", err
+	}
+	return ask(ctx, filepath.Join(dir, "bin", prefix+"-gcc"), "-dumpfullversion")
 }
 
 // noMatter are symbols that change nothing in what is built: where things are,
@@ -211,6 +229,9 @@ func (b *build) decide(was, now *state, g graph) (decision, error) {
 	}
 	if was.Buildroot != now.Buildroot {
 		d.full = append(d.full, "Buildroot itself has changed beyond its packages")
+	}
+	if was.Toolchain != now.Toolchain {
+		d.full = append(d.full, fmt.Sprintf("the external toolchain's compiler was %q and is %q", was.Toolchain, now.Toolchain))
 	}
 	for _, name := range sortedKeys(was.Packages) {
 		if _, still := now.Packages[name]; !still {

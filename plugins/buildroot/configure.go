@@ -88,7 +88,11 @@ func (b *build) configure(ctx context.Context) (*kernel.Config, error) {
 // buildConfiguration finds out what would be built, from what, and whether that
 // is what was asked for: all that can be said before anything is compiled.
 func buildConfiguration(ctx context.Context, req *builder.BuildRequest, ev builder.Events) error {
-	b, err := prepare(ctx, req, ev)
+	// Nothing is fetched here, and the list of downloads must not depend on
+	// whether the network may be touched this time.
+	online := *req
+	online.Offline = false
+	b, err := prepare(ctx, &online, ev)
 	if err != nil {
 		return err
 	}

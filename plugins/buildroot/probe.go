@@ -57,7 +57,14 @@ func (buildroot) Probe(ctx context.Context, def *builder.Definition) ([]builder.
 		return nil, err
 	}
 	var missing []builder.Missing
-	for _, m := range programs {
+	needs := programs
+	if def.Arch != hostArch() {
+		// Buildroot makes its own; this one is the host's lean step's.
+		triplet := def.Arch + "-linux-gnu"
+		needs = append(needs[:len(needs):len(needs)], builder.Missing{What: triplet + "-strip",
+			Debian: "binutils-" + strings.ReplaceAll(triplet, "_", "-"), Why: "drops the symbols of programs of the VM"})
+	}
+	for _, m := range needs {
 		if _, err := exec.LookPath(m.What); err != nil {
 			m.Remedy = "install your distribution's package that holds it"
 			missing = append(missing, m)

@@ -223,7 +223,11 @@ func TestOfflineBuildrootIsGivenNoOtherPlaceToAsk(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := s.build(t.Context(), offline); err == nil || !strings.Contains(err.Error(), "package zlib 1.0 failed (downloading)") {
+	b, err := s.build(t.Context(), offline)
+	if list, err := builder.ReadDownloads(b.results[stepConfiguration]); err != nil || len(list.Files) != 1 || !strings.HasSuffix(list.Files[0].URLs[0], "/upstream/zlib-1.0.tar") {
+		t.Errorf("the list of downloads depends on being offline: %+v, %v", list, err)
+	}
+	if err == nil || !strings.Contains(err.Error(), "package zlib 1.0 failed (downloading)") {
 		t.Errorf("%v", err)
 	}
 }
