@@ -275,18 +275,24 @@ func dropDangling(tree *rootfs.Tree) error {
 	return err
 }
 
-// crossCompiler is what NIFs are compiled with.
+// crossCompiler is what NIFs are compiled with: the compilers that Buildroot put
+// its wrapper around, which knows its sysroot (toolchain/toolchain-wrapper.mk).
 func crossCompiler(bin string) (map[string]string, error) {
-	found, err := filepath.Glob(filepath.Join(bin, "*-buildroot-linux-*-gcc"))
-	if err != nil || len(found) == 0 {
-		return nil, fmt.Errorf("%s: no compiler NAME-buildroot-linux-LIBC-gcc", bin)
+	found, err := filepath.Glob(filepath.Join(bin, "*-gcc"))
+	if err != nil {
+		return nil, err
 	}
-	slices.SortFunc(found, func(a, b string) int { return len(a) - len(b) })
-	prefix := strings.TrimSuffix(found[0], "gcc")
-	return map[string]string{
-		"CC": prefix + "gcc", "CXX": prefix + "g++", "AR": prefix + "ar", "LD": prefix + "ld", "STRIP": prefix + "strip", "RANLIB": prefix + "ranlib",
-		"CROSSCOMPILE": strings.TrimSuffix(prefix, "-"),
-	}, nil
+	for _, cc := range found {
+		if link, err := os.Readlink(cc); err != nil || link != "toolchain-wrapper" {
+			continue
+		}
+		prefix := strings.TrimSuffix(cc, "gcc")
+		return map[string]string{
+			"CC": prefix + "gcc", "CXX": prefix + "g++", "AR": prefix + "ar", "LD": prefix + "ld", "STRIP": prefix + "strip", "RANLIB": prefix + "ranlib",
+			"CROSSCOMPILE": strings.TrimSuffix(prefix, "-"),
+		}, nil
+	}
+	return nil, fmt.Errorf("%s: none of the compilers there is wrapped by Buildroot (a link to toolchain-wrapper)", bin)
 }
 
 // components are the packages whose files are still in the root.
