@@ -52,6 +52,23 @@ validate: $(BINARIES) ## check the definition without building
 run: vm ## put this terminal at the VM's console (Ctrl-A X ends it); RUN="-p 4000:4000"
 	@bin/leanlab run $(SELECT) $(RUN)
 
+# The images of docs/benchmarks.md: EMULATOR-ROOT-LEVEL, which are hcl/bench.hcl's
+# variables. The first one is what the others are compared with.
+MATRIX := $(foreach e,interpreter jit,$(foreach r,zstd xz disk,$(foreach l,closure strip none,$(e)-$(r)-$(l))))
+# Each search for the smallest RAM is eight boots or so: of the leanest images only.
+LEAST  := $(filter %-closure,$(MATRIX))
+
+.PHONY: bench
+bench: $(MATRIX:%=matrix-%) ## build what docs/benchmarks.md compares, measure it, write that page
+	@bin/leanlab bench $(MATRIX:%=build/%) --memory 256 $(foreach name,$(LEAST),--least $(name)) \
+		--json docs/benchmarks.json --markdown docs/benchmarks.md --html build/benchmarks.html
+
+.PHONY: $(MATRIX:%=matrix-%)
+$(MATRIX:%=matrix-%): matrix-%: $(BINARIES)
+	@echo 'leanlab: $*, one of $(words $(MATRIX))' >&2
+	@bin/leanlab build --install -f hcl/bench.hcl --as $* $(FLAGS) \
+		--var emulator=$(word 1,$(subst -, ,$*)) --var root=$(word 2,$(subst -, ,$*)) --var level=$(word 3,$(subst -, ,$*)) >/dev/null
+
 .PHONY: menuconfig linux-menuconfig busybox-menuconfig savedefconfig
 menuconfig: ## edit Buildroot's configuration; changes land in its defconfig (STRATEGY=buildroot)
 linux-menuconfig: ## edit the kernel's configuration; changes land in kernel-configs/

@@ -25,6 +25,9 @@ type Analysis struct {
 	AccountedBytes int64    `json:"accounted_bytes"`       // of the root's PackedBytes: what is not unowned
 	Warnings       []string `json:"warnings,omitempty"`    // what could not be read, and what that means
 
+	// Marginal is how MarginalBytes were measured; nil if they were not.
+	Marginal *Marginal `json:"marginal,omitempty"`
+
 	// Root is the whole image: its children are groups, theirs components, and
 	// theirs files. Of the groups "unowned" and "structure" the children are files
 	// and structures themselves.

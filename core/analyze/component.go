@@ -44,7 +44,10 @@ type Component struct {
 	Bytes int64 `json:"bytes"`
 	// PackedBytes is its part of the image: inspect.Image.Stored.
 	PackedBytes int64 `json:"packed_bytes"`
-	Files       int   `json:"files"` // regular files
+	// MarginalBytes is what the image would lose without its files, as Measure has
+	// measured it; nil where nobody has asked.
+	MarginalBytes *int64 `json:"marginal_bytes,omitempty"`
+	Files         int    `json:"files"` // regular files
 
 	Children []*Component `json:"children,omitempty"` // what costs most first
 }

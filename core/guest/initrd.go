@@ -177,3 +177,13 @@ func WithBoot(w io.Writer, initrd string, boot Boot) error {
 	}
 	return tree.WriteCPIO(w)
 }
+
+// WriteInitrd makes a file of that, for the user only: the boot file may hold
+// what others are not to read.
+func WriteInitrd(path, initrd string, boot Boot) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(WithBoot(f, initrd, boot), f.Close())
+}

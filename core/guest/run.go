@@ -23,19 +23,34 @@ func (b Boot) With(env map[string]string, args []string, evaluate bool) Boot {
 		b.Env = map[string]string{}
 	}
 	maps.Copy(b.Env, env)
-	flags, plain := slices.Clone(b.Args), []string(nil)
-	if i := slices.Index(flags, "-extra"); i >= 0 {
-		flags, plain = flags[:i], slices.Clone(flags[i+1:])
-	}
 	if evaluate {
-		flags = append(flags, "-eval", evaluator())
+		b = b.WithEval(evaluator())
 	}
-	plain = append(plain, args...)
-	if len(plain) > 0 {
-		flags = append(append(flags, "-extra"), plain...)
+	if len(args) > 0 {
+		flags, plain := splitArgs(b.Args)
+		b.Args = slices.Concat(flags, []string{"-extra"}, plain, args)
+	}
+	return b
+}
+
+// WithEval returns the boot file with one more expression for init(3) to evaluate,
+// after the image's own, so when BEAM is ready. It is one line.
+func (b Boot) WithEval(expression string) Boot {
+	flags, plain := splitArgs(b.Args)
+	flags = slices.Concat(flags, []string{"-eval", expression})
+	if plain != nil {
+		flags = slices.Concat(flags, []string{"-extra"}, plain)
 	}
 	b.Args = flags
 	return b
+}
+
+// splitArgs parts flags from the app's arguments, which are nil without -extra.
+func splitArgs(args []string) (flags, plain []string) {
+	if i := slices.Index(args, "-extra"); i >= 0 {
+		return args[:i], append([]string{}, args[i+1:]...)
+	}
+	return args, nil
 }
 
 // EvaluatorAddress is what the evaluating process connects to: an address on

@@ -77,6 +77,23 @@ func TestWithAddsBehindTheEmulatorsFlags(t *testing.T) {
 	}
 }
 
+func TestWithEvalIsEvaluatedLast(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{
+		"-eval a. -eval b.":              {"-eval", "a."},
+		"-eval a. -eval b. -extra +iex":  {"-eval", "a.", "-extra", "+iex"},
+		"-noshell -eval b. -extra -eval": {"-noshell", "-extra", "-eval"},
+	} {
+		was := slices.Clone(args)
+		if got := strings.Join(Boot{Args: args}.WithEval("b.").Args, " "); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if !slices.Equal(args, was) {
+			t.Errorf("%q became %q", was, args)
+		}
+	}
+}
+
 func TestBootIsReplacedInAnInitrd(t *testing.T) {
 	t.Parallel()
 	tree := rootfs.New()

@@ -72,24 +72,44 @@ func copyFile(from, to string) error {
 	return out.Close()
 }
 
+// WriteInitrd writes the initrd that a bundle of t would have to w. What it needs
+// on disk has no name, and is gone with the process however that ends.
+func WriteInitrd(ctx context.Context, t *rootfs.Tree, compression, arch string, w io.Writer) error {
+	archive, err := os.CreateTemp("", "leanlab-initrd-")
+	if err != nil {
+		return err
+	}
+	defer archive.Close()
+	if err := os.Remove(archive.Name()); err != nil {
+		return err
+	}
+	if err := writeArchive(ctx, t, archive, func(int64, int64) {}); err != nil {
+		return err
+	}
+	return compressOpen(ctx, compression, arch, archive, w)
+}
+
 // writeInitrd writes the compressed cpio archive as dir/initrd.
 func writeInitrd(ctx context.Context, spec Spec, dir string, progress func(done, total int64)) error {
 	archive := filepath.Join(dir, "initrd.cpio")
 	defer os.Remove(archive)
-	if err := writeArchive(ctx, spec, archive, progress); err != nil {
+	f, err := os.Create(archive)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := writeArchive(ctx, spec.Tree, f, progress); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
 		return err
 	}
 	return compress(ctx, spec.Compression, spec.Arch, archive, filepath.Join(dir, "initrd"))
 }
 
-func writeArchive(ctx context.Context, spec Spec, file string, progress func(done, total int64)) error {
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
+func writeArchive(ctx context.Context, t *rootfs.Tree, f io.Writer, progress func(done, total int64)) error {
 	p := &progressWriter{ctx: ctx, w: f, report: progress}
-	err = spec.Tree.Walk(func(e *rootfs.Entry) error {
+	err := t.Walk(func(e *rootfs.Entry) error {
 		p.total += e.Size()
 		return nil
 	})
@@ -97,13 +117,10 @@ func writeArchive(ctx context.Context, spec Spec, file string, progress func(don
 		return err
 	}
 	w := bufio.NewWriterSize(p, 1<<20)
-	if err := spec.Tree.WriteCPIO(w); err != nil {
+	if err := t.WriteCPIO(w); err != nil {
 		return err
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return f.Close()
+	return w.Flush()
 }
 
 // progressWriter reports what passes through it, and ends when ctx does.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -69,6 +71,19 @@ func CompressorVersion(compression string) (string, error) {
 	return line, nil
 }
 
+// Command is how the program that compresses is started for an architecture,
+// without the file.
+func Command(compression, arch string) (string, error) {
+	c, err := compressorFor(compression)
+	if err != nil {
+		return "", err
+	}
+	words := slices.DeleteFunc(c.args(arch), func(word string) bool {
+		return slices.Contains([]string{"--quiet", "--stdout", "--"}, word)
+	})
+	return strings.Join(append([]string{c.program}, words...), " "), nil
+}
+
 // compress writes the compressed file in to out.
 func compress(ctx context.Context, compression, arch, in, out string) error {
 	c, err := compressorFor(compression)
@@ -80,16 +95,34 @@ func compress(ctx context.Context, compression, arch, in, out string) error {
 		return err
 	}
 	defer to.Close()
-	cmd := exec.CommandContext(ctx, c.program, append(c.args(arch), in)...)
+	if err := run(ctx, exec.CommandContext(ctx, c.program, append(c.args(arch), in)...), to); err != nil {
+		return err
+	}
+	return to.Close()
+}
+
+// compressOpen writes a compressed file, whose name may be gone, to out. Zstd
+// reads what only a link leads to when it is forced.
+func compressOpen(ctx context.Context, compression, arch string, in *os.File, out io.Writer) error {
+	c, err := compressorFor(compression)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, c.program, append(append([]string{"--force"}, c.args(arch)...), "/dev/fd/3")...)
+	cmd.ExtraFiles = []*os.File{in} // the first is 3
+	return run(ctx, cmd, out)
+}
+
+func run(ctx context.Context, cmd *exec.Cmd, out io.Writer) error {
 	// Both read options from the environment, which would change the bytes.
 	cmd.Env = append(os.Environ(), "XZ_DEFAULTS=", "XZ_OPT=", "ZSTD_CLEVEL=", "ZSTD_NBTHREADS=")
 	var stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = to, &stderr
+	cmd.Stdout, cmd.Stderr = out, &stderr
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(stderr.String()))
 	}
-	return to.Close()
+	return nil
 }

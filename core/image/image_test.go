@@ -158,6 +158,39 @@ func TestTheInitrdUnpacksToTheTreesArchive(t *testing.T) {
 	}
 }
 
+func TestAnInitrdByItselfIsTheBundles(t *testing.T) {
+	for _, test := range []struct{ arch, compression string }{{"x86_64", "zstd"}, {"x86_64", "xz"}, {"aarch64", "xz"}} {
+		t.Run(test.arch+" "+test.compression, func(t *testing.T) {
+			s := spec(t, test.arch, test.compression)
+			out, _ := write(t, s)
+			temp := t.TempDir()
+			t.Setenv("TMPDIR", temp)
+			t.Setenv("ZSTD_CLEVEL", "1")
+			t.Setenv("XZ_OPT", "-0")
+			var got bytes.Buffer
+			must(t, WriteInitrd(t.Context(), s.Tree, test.compression, test.arch, &got))
+			want, err := os.ReadFile(filepath.Join(out, "bundle/initrd"))
+			must(t, err)
+			if !bytes.Equal(got.Bytes(), want) {
+				t.Errorf("%d bytes, not the bundle's %d", got.Len(), len(want))
+			}
+			if left, _ := os.ReadDir(temp); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+			command, err := Command(test.compression, test.arch)
+			must(t, err)
+			if !strings.HasPrefix(command, test.compression+" -") || strings.Contains(command, "stdout") || strings.HasSuffix(command, "--") {
+				t.Errorf("the command is %q", command)
+			}
+		})
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := WriteInitrd(canceled, sampleTree(t), "zstd", "x86_64", io.Discard); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled, the error is %v", err)
+	}
+}
+
 func TestTwoWritesGiveEqualBytes(t *testing.T) {
 	t.Parallel()
 	for _, compression := range []string{"zstd", "xz"} {

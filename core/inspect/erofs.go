@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"slices"
+	"strings"
 
+	"github.com/somebloke1/elixir-lean-lab/core/packed"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
 
-// erofsFS reads erofs without compression: Documentation/filesystems/erofs.rst,
-// fs/erofs/erofs_fs.h.
+// erofsFS reads erofs: Documentation/filesystems/erofs.rst, fs/erofs/erofs_fs.h.
 type erofsFS struct {
 	*opener
 	s         source
@@ -19,9 +22,31 @@ type erofsFS struct {
 	blockSize int64
 	dirSize   int64 // of a directory's block
 	meta      int64
+	padded    bool       // compressed data is at the end of its blocks, after zeros
+	packed    *erofsFile // what holds fragments, the ends of files; nil without
 	claims    claims
 	linked    map[uint64]string
 	read      map[uint64]bool // directories
+	dirBytes  int64           // that these took
+	indexes   int64           // bytes of tables that say where contents are
+	used      [4]bool         // algorithms
+	tails     []tail          // in packed
+	decoded   *blockCache[erofsPlace]
+}
+
+// erofsFile is a file's contents.
+type erofsFile struct {
+	*io.SectionReader
+	pieces   []erofsPiece // one after the other, without what is in packed
+	fragment int64        // where in packed the rest is
+	tail     int64        // how much that is
+}
+
+// erofsPiece is a stretch of a file: raw bytes that take bytes from position on.
+// What is inline stands beside the inode, where no block is the file's.
+type erofsPiece struct {
+	raw, position, bytes int64
+	inline               bool
 }
 
 // Layouts of an inode's data.
@@ -33,9 +58,18 @@ const (
 	erofsChunks         = 4
 )
 
-// erofsKnown are the incompatible features that are known or change nothing
-// here: zero padding of compressed blocks, chunked files, prefixes of attributes.
-const erofsKnown = 0x1 | 0x4 | 0x40
+// Incompatible features. That a file is compressed in big clusters, in chunks,
+// with its end inline or with a second algorithm, its own header says.
+const (
+	erofsZeroPadding = 0x1
+	erofsFragments   = 0x20
+	// zero padding, big clusters, chunks, second algorithm, inline ends, fragments
+	// and shared clusters, prefixes of attributes
+	erofsKnown = erofsZeroPadding | 0x2 | 0x4 | 0x8 | 0x10 | erofsFragments | 0x40
+)
+
+// erofsUnread are those of Linux 6.15 and later that cannot be read.
+var erofsUnread = map[uint32]string{0x80: "48-bit block numbers", 0x100: "compressed metadata"}
 
 type erofsInode struct {
 	number   uint64
@@ -50,7 +84,8 @@ type erofsInode struct {
 }
 
 func (o *opener) erofs(s source) (*root, error) {
-	e := &erofsFS{opener: o, s: s, root: newRoot("erofs", "file system structures"), linked: map[uint64]string{}, read: map[uint64]bool{}}
+	e := &erofsFS{opener: o, s: s, root: newRoot("erofs", "file system structures"),
+		linked: map[uint64]string{}, read: map[uint64]bool{}, decoded: newBlockCache[erofsPlace](8)}
 	rootInode, err := e.superblock()
 	if err == nil {
 		err = e.tree(rootInode)
@@ -58,6 +93,8 @@ func (o *opener) erofs(s source) (*root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("erofs: %w", err)
 	}
+	e.shareFragments()
+	e.root.compression = e.algorithms()
 	return e.root, nil
 }
 
@@ -75,11 +112,52 @@ func (e *erofsFS) superblock() (rootInode uint64, err error) {
 	if blocks := int64(le.Uint32(sb[36:])); blocks*e.blockSize > e.s.Size() {
 		return 0, fmt.Errorf("is cut short: it has %d blocks of %d bytes, and there are %d bytes", blocks, e.blockSize, e.s.Size())
 	}
-	if unknown := le.Uint32(sb[80:]) &^ erofsKnown; unknown != 0 || le.Uint16(sb[86:]) != 0 {
-		return 0, fmt.Errorf("has features %#x and %d more devices, which cannot be read: make it without compression", unknown, le.Uint16(sb[86:]))
+	features := le.Uint32(sb[80:])
+	if unknown := features &^ erofsKnown; unknown != 0 {
+		return 0, fmt.Errorf("has features %#x%s, which cannot be read", unknown, erofsNames(unknown))
 	}
+	if n := le.Uint16(sb[86:]); n != 0 {
+		return 0, fmt.Errorf("has contents on %d more devices, which cannot be read", n)
+	}
+	e.padded = features&erofsZeroPadding != 0
 	e.meta = int64(le.Uint32(sb[40:])) * e.blockSize
+	if packed := le.Uint64(sb[96:]); features&erofsFragments != 0 && packed != 0 {
+		if err := e.readPacked(packed); err != nil {
+			return 0, fmt.Errorf("packed inode: %w", err)
+		}
+	}
 	return uint64(le.Uint16(sb[14:])), nil
+}
+
+func erofsNames(features uint32) string {
+	var names []string
+	for _, bit := range slices.Sorted(maps.Keys(erofsUnread)) {
+		if features&bit != 0 {
+			names = append(names, erofsUnread[bit])
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(names, ", ") + ")"
+}
+
+// readPacked reads the inode whose contents are the ends of many files.
+func (e *erofsFS) readPacked(number uint64) error {
+	i, err := e.inode(number)
+	if err != nil {
+		return err
+	}
+	packed, err := e.contentsOf(i)
+	if err == nil && packed.tail > 0 {
+		err = errors.New("damaged: it has a part in itself")
+	}
+	e.packed = packed
+	return err
+}
+
+func (i *erofsInode) compressed() bool {
+	return i.layout == erofsCompressed || i.layout == erofsCompressedFull
 }
 
 func (e *erofsFS) inode(number uint64) (*erofsInode, error) {
@@ -137,15 +215,12 @@ func (e *erofsFS) directory(name string, number uint64, fn func(string, uint64) 
 	if i.mode&0xf000 != 0x4000 {
 		return fmt.Errorf("%s is no directory (inode %d)", name, number)
 	}
-	r, list, err := e.contentsOf(i)
+	r, err := e.contentsOf(i)
+	if err == nil {
+		err = e.boundDirectory(i, r)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
-	}
-	// So no block is read twice, however many directories there are.
-	for _, x := range list {
-		if x.physical%e.blockSize == 0 && e.claims.claimAll([]run{x}, e.blockSize) < x.n {
-			return fmt.Errorf("%s: damaged directory: its blocks are another's", name)
-		}
 	}
 	for at := int64(0); at < i.size; at += e.dirSize {
 		block := make([]byte, min(e.dirSize, i.size-at))
@@ -155,6 +230,21 @@ func (e *erofsFS) directory(name string, number uint64, fn func(string, uint64) 
 		if err := erofsEntries(name, block, fn); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+	}
+	return nil
+}
+
+// boundDirectory sees to it that no block is read again and again, however many
+// directories there are: directories take what the image has for them, and
+// compressed ones unpack to what their entries can be.
+func (e *erofsFS) boundDirectory(i *erofsInode, r *erofsFile) error {
+	const entry = 12 + 255
+	e.dirBytes += i.size
+	for _, p := range r.pieces {
+		e.dirBytes += p.bytes
+	}
+	if e.dirBytes > 2*e.s.Size()+2*entry*int64(e.limits.Files) {
+		return fmt.Errorf("damaged: has directories of %d bytes", e.dirBytes)
 	}
 	return nil
 }
@@ -220,7 +310,10 @@ func (e *erofsFS) add(name string, i *erofsInode) error {
 		if i.size > cpioMaxName {
 			return fmt.Errorf("a link's target of %d bytes", i.size)
 		}
-		r, _, err := e.contentsOf(i)
+		if i.compressed() {
+			return errors.New("a link whose target is compressed, which cannot be read")
+		}
+		r, err := e.contentsOf(i)
 		if err != nil {
 			return err
 		}
@@ -233,36 +326,56 @@ func (e *erofsFS) add(name string, i *erofsInode) error {
 		if err := e.contents(i.size); err != nil {
 			return err
 		}
-		r, list, err := e.contentsOf(i)
+		file, err := e.contentsOf(i)
 		if err != nil {
 			return err
 		}
-		if err := e.root.tree.Add(entry, r); err != nil {
+		if err := e.root.tree.Add(entry, file.SectionReader); err != nil {
 			return err
 		}
-		e.root.takes(entry, e.stored(list))
+		for _, p := range file.pieces {
+			e.root.takes(entry, e.stored(p))
+		}
+		if file.tail > 0 {
+			e.tails = append(e.tails, tail{entry, file.fragment, file.tail})
+		}
 		return nil
 	}
 	return e.root.tree.Add(entry, nil)
 }
 
-// stored is what a file takes: its blocks, and what is inline beside the inode,
-// which is no block.
-func (e *erofsFS) stored(list []run) int64 {
-	var sum int64
-	for _, x := range list {
-		if x.physical%e.blockSize == 0 {
-			sum += e.claims.stored(e.s, []run{x}, e.blockSize)
-		} else {
-			sum += e.s.bytes(x.physical, x.physical+x.n)
-		}
+// stored is what a piece takes that no other file has. Clusters that files share
+// are the same from their first block on.
+func (e *erofsFS) stored(p erofsPiece) int64 {
+	if p.inline {
+		return e.s.bytes(p.position, p.position+p.bytes)
 	}
-	return sum
+	if p.bytes == 0 || !e.claims.claim(p.position/e.blockSize) {
+		return 0
+	}
+	first := e.s.bytes(p.position, min(p.position+e.blockSize, e.s.Size()))
+	rest := run{0, p.position + e.blockSize, max(p.bytes-e.blockSize, 0)}
+	return first + e.claims.stored(e.s, []run{rest}, e.blockSize)
 }
 
-func (e *erofsFS) contentsOf(i *erofsInode) (*io.SectionReader, []run, error) {
+// shareFragments shares what packed takes among the files whose ends it holds.
+func (e *erofsFS) shareFragments() {
+	if e.packed == nil {
+		return
+	}
+	var blocks []packed.Block
+	for _, p := range e.packed.pieces {
+		blocks = append(blocks, packed.Block{Raw: p.raw, Packed: e.stored(p)})
+	}
+	e.root.share(e.tails, packed.NewIndex(blocks))
+}
+
+func (e *erofsFS) contentsOf(i *erofsInode) (*erofsFile, error) {
+	if i.compressed() {
+		return e.compressedFile(i)
+	}
 	var list []run
-	start := int64(i.u) * e.blockSize
+	start, inline := int64(i.u)*e.blockSize, int64(-1)
 	switch i.layout {
 	case erofsPlain:
 		if i.size > 0 {
@@ -274,20 +387,31 @@ func (e *erofsFS) contentsOf(i *erofsInode) (*io.SectionReader, []run, error) {
 			list = append(list, run{0, start, whole})
 		}
 		if tail := i.size - whole; tail > 0 {
+			inline = whole
 			list = append(list, run{whole, i.end, tail})
 		}
 	case erofsChunks:
 		var err error
 		if list, err = e.chunks(i); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-	case erofsCompressed, erofsCompressedFull:
-		return nil, nil, fmt.Errorf("is compressed, which cannot be read in an erofs: make it without compression, or a squashfs")
 	default:
-		return nil, nil, fmt.Errorf("inode %d: damaged: layout %d", i.number, i.layout)
+		return nil, fmt.Errorf("inode %d: damaged: layout %d", i.number, i.layout)
 	}
 	r, err := e.s.file(list, i.size)
-	return r, list, err
+	if err != nil {
+		return nil, err
+	}
+	file := &erofsFile{SectionReader: r}
+	end := int64(0)
+	for _, x := range list {
+		if x.logical > end { // a hole
+			file.pieces = append(file.pieces, erofsPiece{raw: x.logical - end})
+		}
+		file.pieces = append(file.pieces, erofsPiece{x.n, x.physical, x.n, x.logical == inline})
+		end = x.logical + x.n
+	}
+	return file, nil
 }
 
 // chunks reads the table of a file in chunks: after the inode, 4 bytes or an
@@ -306,6 +430,9 @@ func (e *erofsFS) chunks(i *erofsInode) ([]run, error) {
 	var list []run
 	table := (i.end + unit - 1) / unit * unit
 	for at := int64(0); at < i.size; at += chunk {
+		if err := e.index(unit); err != nil {
+			return nil, err
+		}
 		entry := make([]byte, unit)
 		if err := e.s.full(entry, table); err != nil {
 			return nil, fmt.Errorf("inode %d: %w", i.number, err)
@@ -316,4 +443,13 @@ func (e *erofsFS) chunks(i *erofsInode) ([]run, error) {
 		}
 	}
 	return list, nil
+}
+
+// index is called for n bytes of a table. All of them lie in the image, each
+// once: so inodes on top of each other cannot have a small image read for long.
+func (e *erofsFS) index(n int64) error {
+	if e.indexes += n; e.indexes > e.s.Size() {
+		return fmt.Errorf("damaged: tables of more than its %d bytes", e.s.Size())
+	}
+	return e.ctx.Err()
 }

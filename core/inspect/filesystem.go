@@ -167,19 +167,19 @@ func device(e *rootfs.Entry, dev uint32) {
 }
 
 // blockCache keeps the blocks that were decoded last, by where they are.
-type blockCache struct {
+type blockCache[K comparable] struct {
 	mu     sync.Mutex
 	size   int
-	order  []int64
-	blocks map[int64][]byte
+	order  []K
+	blocks map[K][]byte
 }
 
-func newBlockCache(size int) *blockCache {
-	return &blockCache{size: size, blocks: map[int64][]byte{}}
+func newBlockCache[K comparable](size int) *blockCache[K] {
+	return &blockCache[K]{size: size, blocks: map[K][]byte{}}
 }
 
 // get returns the block at position, decoded by decode if need be.
-func (c *blockCache) get(position int64, decode func() ([]byte, error)) (b []byte, err error) {
+func (c *blockCache[K]) get(position K, decode func() ([]byte, error)) (b []byte, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// What decoders of others do with hostile input is not in our hands.

@@ -7,8 +7,12 @@ import "github.com/somebloke1/elixir-lean-lab/core/rootfs"
 type Image struct {
 	Path        string // as it was opened
 	Format      string // "bundle", "kernel", "cpio", "tar", "docker", "oci", "ext4", "squashfs", "erofs", "qcow2", "disk"
-	Compression string // of the root file system: "", "gzip", "xz", "zstd", "lz4", "lzma"; what its superblock says
+	Compression string // of the root file system: "", "gzip", "xz", "zstd", "lz4", "lzma", "deflate"; several with ", " between
 	Bytes       int64  // on disk
+
+	// Initrd is the file that holds the root, and nothing else, as a cpio archive;
+	// empty where there is none.
+	Initrd string
 
 	Kernel *Kernel // nil when there is none beside or in the root
 

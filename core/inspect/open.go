@@ -127,10 +127,16 @@ func (o *opener) open(file string) (*Image, error) {
 		return nil, err
 	}
 	img, err := o.openImage(s)
-	if err == nil && img.Format == "kernel" {
-		img.Kernel.Path = file
+	if err != nil {
+		return nil, err
 	}
-	return img, err
+	switch img.Format {
+	case "kernel":
+		img.Kernel.Path = file
+	case "cpio":
+		img.Initrd = file
+	}
+	return img, nil
 }
 
 // reason is err without the path, which Open says.
@@ -207,6 +213,7 @@ func (o *opener) openBundle(dir string) (*Image, error) {
 		return nil, err
 	}
 	img.Format, img.Kernel, img.Bytes = "bundle", k, img.Bytes+k.Bytes
+	img.Initrd = filepath.Join(dir, "initrd")
 	for _, name := range []string{"cmdline", "run"} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if errors.Is(err, os.ErrNotExist) {

@@ -24,7 +24,7 @@ type qcow2Disk struct {
 	clusterBits uint
 	zstd        bool // compressed clusters are; else deflate
 	tables      [][]uint64
-	cache       *blockCache
+	cache       *blockCache[int64]
 }
 
 // Flags and fields of an entry of an L2 table.
@@ -38,7 +38,7 @@ func (d *qcow2Disk) cluster() int64 { return 1 << d.clusterBits }
 
 // qcow2 returns the disk that s has in it.
 func (o *opener) qcow2(s source) (source, error) {
-	d := &qcow2Disk{s: s, cache: newBlockCache(8)}
+	d := &qcow2Disk{s: s, cache: newBlockCache[int64](8)}
 	l1, err := d.header()
 	if err != nil {
 		return source{}, fmt.Errorf("qcow2: %w", err)

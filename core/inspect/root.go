@@ -1,9 +1,12 @@
 package inspect
 
 import (
+	"cmp"
 	"errors"
 	"maps"
+	"slices"
 
+	"github.com/somebloke1/elixir-lean-lab/core/packed"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
 
@@ -28,6 +31,25 @@ func newRoot(format, structures string) *root {
 
 func (r *root) takes(e *rootfs.Entry, bytes int64) {
 	r.extents = append(r.extents, extent{e, bytes})
+}
+
+// tail is the end of a file in a block that holds those of others too.
+type tail struct {
+	entry         *rootfs.Entry
+	offset, bytes int64
+}
+
+// share shares blocks among the files whose ends they hold. Files that are equal
+// have one place, which the first of them takes.
+func (r *root) share(tails []tail, blocks *packed.Index) {
+	slices.SortStableFunc(tails, func(a, b tail) int { return cmp.Compare(a.offset, b.offset) })
+	var end int64 // of what is shared out
+	for _, t := range tails {
+		start := max(t.offset, end)
+		if end = max(end, t.offset+t.bytes); start < end {
+			r.takes(t.entry, blocks.Packed(end)-blocks.Packed(start))
+		}
+	}
 }
 
 // image accounts for all of the bytes that the root takes on disk.

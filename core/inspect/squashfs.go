@@ -2,7 +2,6 @@ package inspect
 
 import (
 	"bytes"
-	"cmp"
 	"compress/zlib"
 	"context"
 	"encoding/binary"
@@ -10,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 
 	"github.com/pierrec/lz4/v4"
 
@@ -30,8 +28,8 @@ type squashfsFS struct {
 	dirs      int64
 	ids       []uint32
 	fragments []squashFragment
-	metadata  *blockCache
-	data      *blockCache
+	metadata  *blockCache[int64]
+	data      *blockCache[int64]
 	linked    map[uint64]string // what has several names, by its place
 	read      map[uint64]bool   // directories
 	claimed   map[int64]bool    // data blocks that some file has, by where they are
@@ -41,12 +39,7 @@ type squashfsFS struct {
 type squashFragment struct {
 	start int64
 	size  uint32 // with squashStored
-	tails []squashTail
-}
-
-type squashTail struct {
-	entry         *rootfs.Entry
-	offset, bytes int64
+	tails []tail
 }
 
 // squashStored marks a data block that is not compressed.
@@ -62,7 +55,7 @@ var squashCompressions = map[uint16]string{1: "gzip", 2: "lzma", 3: "lzo", 4: "x
 func (o *opener) squashfs(s source) (*root, error) {
 	q := &squashfsFS{
 		opener: o, s: s, root: newRoot("squashfs", "file system structures"),
-		metadata: newBlockCache(64), data: newBlockCache(8),
+		metadata: newBlockCache[int64](64), data: newBlockCache[int64](8),
 		linked: map[uint64]string{}, read: map[uint64]bool{}, claimed: map[int64]bool{},
 	}
 	rootInode, err := q.superblock()
@@ -465,7 +458,7 @@ func (q *squashfsFS) addFile(e *rootfs.Entry, i *squashInode) error {
 	}
 	q.root.takes(e, stored)
 	if c.tail != nil {
-		c.tail.tails = append(c.tail.tails, squashTail{e, c.offset, size % q.blockSize})
+		c.tail.tails = append(c.tail.tails, tail{e, c.offset, size % q.blockSize})
 	}
 	return nil
 }
@@ -554,7 +547,6 @@ func (q *squashfsFS) dataBlock(start int64, size uint32) ([]byte, error) {
 // shareFragments shares each fragment block among the files whose ends it holds.
 func (q *squashfsFS) shareFragments() {
 	for _, f := range q.fragments {
-		slices.SortStableFunc(f.tails, func(a, b squashTail) int { return cmp.Compare(a.offset, b.offset) })
 		var raw int64
 		for _, t := range f.tails {
 			raw = max(raw, t.offset+t.bytes)
@@ -563,13 +555,6 @@ func (q *squashfsFS) shareFragments() {
 		if raw == 0 || f.start < 0 || f.start > q.s.Size()-packedSize {
 			continue
 		}
-		index := packed.NewIndex([]packed.Block{{Raw: raw, Packed: q.s.bytes(f.start, f.start+packedSize)}})
-		var end int64 // of what is shared out: files that are equal have one place
-		for _, t := range f.tails {
-			start := max(t.offset, end)
-			if end = max(end, t.offset+t.bytes); start < end {
-				q.root.takes(t.entry, index.Packed(end)-index.Packed(start))
-			}
-		}
+		q.root.share(f.tails, packed.NewIndex([]packed.Block{{Raw: raw, Packed: q.s.bytes(f.start, f.start+packedSize)}}))
 	}
 }

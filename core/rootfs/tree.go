@@ -223,6 +223,19 @@ func (t *Tree) RemoveFunc(del func(*Entry) bool) {
 	})
 }
 
+// Without returns a tree of the entries that drop does not say, which are not
+// copied: neither tree may be changed while the other is used. Drop is asked
+// about what is no directory.
+func (t *Tree) Without(drop func(*Entry) bool) *Tree {
+	kept := &Tree{entries: map[string]*Entry{}}
+	for name, e := range t.entries {
+		if e.Type == Directory || !drop(e) {
+			kept.entries[name] = e
+		}
+	}
+	return kept
+}
+
 // Walk calls fn for every entry in byte order of their paths, so that a
 // directory comes before what is in it. What fn removes is not visited, what
 // it adds may not be. It ends at fn's first error and returns that.

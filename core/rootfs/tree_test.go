@@ -423,3 +423,23 @@ func TestRemoveFuncTakesWhatIsBelow(t *testing.T) {
 		t.Errorf("left are %s", got)
 	}
 }
+
+func TestATreeWithoutSomeFilesHasTheRest(t *testing.T) {
+	t.Parallel()
+	tree := New()
+	must(t, tree.File("/a/x", 0o644, []byte("x")))
+	must(t, tree.HardLink("/a/y", "/a/x"))
+	must(t, tree.Symlink("/b", "a"))
+	rest := tree.Without(func(e *Entry) bool { return e.Path != "/a/y" })
+	var paths []string
+	must(t, rest.Walk(func(e *Entry) error { paths = append(paths, e.Path); return nil }))
+	if got := strings.Join(paths, " "); got != "/ /a /a/y" {
+		t.Errorf("it has %s", got)
+	}
+	if e, ok := rest.Get("/a/y"); !ok || e.Size() != 1 {
+		t.Errorf("what had two names is %+v", e)
+	}
+	if _, ok := tree.Get("/a/x"); !ok {
+		t.Error("the tree itself has lost a file")
+	}
+}

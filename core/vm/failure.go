@@ -16,6 +16,7 @@ const (
 	Output        Kind = "output missing"  // ready, but the expected text did not come
 	Answer        Kind = "no answer"       // the console did not answer as expected
 	NotPoweredOff Kind = "not powered off" // the power button was pressed
+	Stayed        Kind = "did not end"     // by itself, as it should have
 	Ended         Kind = "ended by itself" // QEMU ended without the marks of an orderly end
 	Flooded       Kind = "console flooded" // more output than can be followed
 )
@@ -33,17 +34,21 @@ type Failure struct {
 }
 
 func (f *Failure) Error() string {
-	var s strings.Builder
-	fmt.Fprintf(&s, "the VM did not pass: %s: %s\n", f.Kind, f.Detail)
-	if len(f.Screen) == 0 {
-		s.WriteString("its console stayed empty\n")
-	} else {
-		fmt.Fprintf(&s, "the last %d lines of its console:\n", len(f.Screen))
-		for _, line := range f.Screen {
-			fmt.Fprintf(&s, "  | %s\n", line)
-		}
+	return fmt.Sprintf("the VM did not pass: %s: %s\n%s%s", f.Kind, f.Detail, screenText(f.Screen), f.Next)
+}
+
+// Reason is the failure without the console.
+func (f *Failure) Reason() string { return fmt.Sprintf("%s: %s\n%s", f.Kind, f.Detail, f.Next) }
+
+func screenText(lines []string) string {
+	if len(lines) == 0 {
+		return "its console stayed empty\n"
 	}
-	s.WriteString(f.Next)
+	var s strings.Builder
+	fmt.Fprintf(&s, "the last %d lines of its console:\n", len(lines))
+	for _, line := range lines {
+		fmt.Fprintf(&s, "  | %s\n", line)
+	}
 	return s.String()
 }
 

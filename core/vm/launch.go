@@ -152,6 +152,8 @@ func (vm *VM) poweredOff() bool {
 	return vm.reason == "guest-shutdown"
 }
 
+func (vm *VM) complaint() string { return vm.stderr.indented() }
+
 // process is a child.
 type process struct {
 	cmd   *exec.Cmd

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +22,8 @@ const consoleKept = 500
 type Check struct {
 	Config
 	Expect     []string      // text that must appear on the console after BEAM was started
-	Eval       string        // typed at the iex prompt; empty: there is none
+	Ends       bool          // BEAM must end by itself, with status 0, ready or not; otherwise it must stay until the power button is pressed
+	Eval       string        // typed at the iex prompt; empty: there is none, as with Ends
 	EvalResult string        // the line that must come back
 	Timeout    time.Duration // for coming up, and again for going down; 0: DefaultTimeout
 }
@@ -33,7 +35,8 @@ type Proof struct {
 	// clock; time in which the guest was idle counts as it passed. The same image
 	// gives the same figures, and with Config.Net nearly: when QEMU's network
 	// answers is up to the host, and moves them by some tenths of a percent. Only
-	// with Config.Count; else 0.
+	// with Config.Count; else 0. Ready is 0, too, where BEAM was not, as with
+	// Check.Ends it need not be.
 	Instructions struct{ Init, BEAM, Ready int64 }
 
 	WallReady time.Duration // from QEMU's start until ready; on a host's clock, so not to be compared between hosts
@@ -48,8 +51,8 @@ type Proof struct {
 
 // Prove boots the machine, waits until BEAM is ready, checks what it prints and
 // answers, presses the power button, and wants an orderly end: BEAM's exit with
-// status 0, /init's last mark, and the guest's own power off. If the machine
-// does not pass, the error is a *Failure.
+// status 0, /init's last mark, and the guest's own power off. With Check.Ends the
+// end must come by itself. If the machine does not pass, the error is a *Failure.
 func Prove(ctx context.Context, check Check) (*Proof, error) {
 	if check.Timeout == 0 {
 		check.Timeout = DefaultTimeout
@@ -63,9 +66,13 @@ func Prove(ctx context.Context, check Check) (*Proof, error) {
 		return nil, err
 	}
 	defer machine.Quit()
-	p := &prover{check: check, vm: machine, started: started, missing: check.Expect}
+	p := &prover{check: check, vm: machine, lines: machine.lines, started: started, missing: check.Expect}
 	p.proof.MemoryMiB = check.MemoryMiB
-	for _, phase := range []func(context.Context) error{p.comeUp, p.evaluate, p.goDown} {
+	phases := []func(context.Context) error{p.comeUp, p.evaluate, p.goDown}
+	if check.Ends {
+		phases = []func(context.Context) error{p.end, p.printedAll}
+	}
+	for _, phase := range phases {
 		if err := phase(ctx); err != nil {
 			return nil, err
 		}
@@ -75,18 +82,31 @@ func Prove(ctx context.Context, check Check) (*Proof, error) {
 	return &p.proof, nil
 }
 
+// machine is what a prover needs of a VM.
+type machine interface {
+	Screen(n int) []string
+	Type(text string) error
+	Powerdown(ctx context.Context) error
+	Wait(ctx context.Context) error
+	poweredOff() bool
+	complaint() string // what QEMU said, on lines of its own
+}
+
 // prover follows one VM's console.
 type prover struct {
 	check   Check
-	vm      *VM
+	vm      machine
+	lines   *reader
 	started time.Time
 	proof   Proof
 
 	stage   string   // the last mark: "", "init", "beam", "ready", "exit", "down"
 	asked   bool     // an iex prompt was seen
 	missing []string // of Check.Expect
+	pressed bool     // the power button
 	status  string   // of the exit mark: "status=0"
 	crash   *Failure
+	ended   bool // QEMU
 }
 
 var (
@@ -164,37 +184,54 @@ func crashIn(line string) *Failure {
 	return nil
 }
 
-// until reads the console until done. What ends it otherwise: a crash message,
-// BEAM's end unless it is awaited, the end of QEMU, late (the time is up), and
-// the context.
+// until reads the console until done, for as long as the check allows. What ends
+// it otherwise: see follow; and late, when the time is up.
 func (p *prover) until(ctx context.Context, done func(line string) bool, late func() *Failure) error {
 	limited, cancel := context.WithTimeout(ctx, p.check.Timeout)
 	defer cancel()
+	err := p.follow(limited, done)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return p.fail(late())
+	}
+	return err
+}
+
+// follow reads the console until done. What ends it otherwise: a crash message,
+// BEAM's end unless it is awaited, the end of QEMU, and the context.
+func (p *prover) follow(ctx context.Context, done func(line string) bool) error {
 	for {
-		line, whole, err := p.vm.lines.read(limited)
+		line, whole, err := p.lines.read(ctx)
 		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, context.DeadlineExceeded):
-			return p.fail(late())
 		case errors.Is(err, io.EOF):
+			p.ended = true
 			return p.fail(p.atEOF())
-		case err != nil:
+		case errors.Is(err, errFlooded):
 			return p.fail(&Failure{Kind: Flooded, Detail: err.Error(), Next: "let the program print less"})
+		case err != nil:
+			return err
 		}
 		p.see(line, whole)
-		if p.crash != nil {
+		if crash := p.crash; crash != nil {
 			p.readOn(ctx)
-			return p.fail(p.crash)
+			p.crash = nil // it has been told
+			return p.fail(crash)
 		}
 		if done(line) {
 			return nil
 		}
-		if p.stage == "exit" && (p.status != "status=0" || p.proof.WallReady == 0) {
+		if p.stage == "exit" && !p.mayEnd() {
 			p.readOn(ctx)
 			return p.fail(p.exited())
 		}
+		if ctx.Err() != nil { // not before what was read has been seen: it does not come again
+			return ctx.Err()
+		}
 	}
+}
+
+// mayEnd reports whether BEAM was to end, and did so in order.
+func (p *prover) mayEnd() bool {
+	return p.status == "status=0" && (p.check.Ends || p.pressed && p.proof.WallReady != 0)
 }
 
 // afterwards is how long a VM may go on printing after the line that condemned
@@ -205,7 +242,7 @@ func (p *prover) readOn(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, afterwards)
 	defer cancel()
 	for p.stage != "down" {
-		line, whole, err := p.vm.lines.read(ctx)
+		line, whole, err := p.lines.read(ctx)
 		if err != nil {
 			return
 		}
@@ -220,20 +257,23 @@ func (p *prover) fail(f *Failure) error {
 
 func (p *prover) exited() *Failure {
 	when := "when it should have gone on running"
-	if p.proof.WallReady == 0 {
+	switch {
+	case p.check.Ends:
+		when = "instead of status=0"
+	case p.proof.WallReady == 0:
 		when = "before it was ready"
 	}
-	return &Failure{Kind: Exit, Detail: p.status + " " + when, Next: "what BEAM said last stands above"}
+	return &Failure{Kind: Exit, Detail: p.status + " " + when, Next: "the console has what BEAM said last"}
 }
 
 func (p *prover) atEOF() *Failure {
-	if p.status != "" {
+	if p.status != "" && !p.mayEnd() {
 		return p.exited()
 	}
-	if p.stage == "down" {
-		return &Failure{Kind: Ended, Detail: "/init powered off without running BEAM", Next: "the reason stands above"}
+	if p.stage == "down" && p.status == "" {
+		return &Failure{Kind: Ended, Detail: "/init powered off without running BEAM", Next: "the console has the reason"}
 	}
-	return &Failure{Kind: Ended, Detail: "QEMU ended" + p.vm.stderr.indented() + "; " + p.reached(),
+	return &Failure{Kind: Ended, Detail: "QEMU ended" + p.vm.complaint() + "; " + p.reached(),
 		Next: "a triple fault or a reset; start it by hand, with the kernel's command line extended by earlyprintk=ttyS0"}
 }
 
@@ -258,20 +298,43 @@ func (p *prover) reached() string {
 	}
 }
 
-func (p *prover) comeUp(ctx context.Context) error {
-	done := func(string) bool { return p.proof.WallReady != 0 && len(p.missing) == 0 }
+func (p *prover) comeUp(ctx context.Context) error { return p.printed(ctx, p.check.Expect...) }
+
+// printed waits until BEAM is ready and texts, which are of Check.Expect, were on
+// the console.
+func (p *prover) printed(ctx context.Context, texts ...string) error {
+	left := func() []string { return common(texts, p.missing) }
+	done := func(string) bool { return p.proof.WallReady != 0 && len(left()) == 0 }
+	if done("") {
+		return nil
+	}
 	return p.until(ctx, done, func() *Failure {
 		if p.stage == "ready" {
-			return &Failure{Kind: Output, Detail: fmt.Sprintf("%q did not appear in %v", p.missing, p.check.Timeout),
-				Next: "does the program print that, and to standard output?"}
+			return &Failure{Kind: Output, Detail: fmt.Sprintf("%q did not appear in %v", left(), p.check.Timeout), Next: outputNext}
 		}
-		return &Failure{Kind: Hang, Detail: fmt.Sprintf("after %v %s", p.check.Timeout, p.reached()), Next: hangNext[p.stage]}
+		return p.hang()
 	})
+}
+
+const outputNext = "does the program print that, and to standard output?"
+
+func common(texts, others []string) []string {
+	var both []string
+	for _, text := range texts {
+		if slices.Contains(others, text) {
+			both = append(both, text)
+		}
+	}
+	return both
+}
+
+func (p *prover) hang() *Failure {
+	return &Failure{Kind: Hang, Detail: fmt.Sprintf("after %v %s", p.check.Timeout, p.reached()), Next: hangNext[p.stage]}
 }
 
 var hangNext = map[string]string{
 	"":     "has the kernel a serial console (SERIAL_8250_CONSOLE), and the image an /init?",
-	"init": "the last line above says what /init was doing",
+	"init": "the last line of the console says what /init was doing",
 	"beam": "does an application's start wait for something that the VM has not? And does something make the directory /run/leanlab/ready when they run?",
 }
 
@@ -298,16 +361,47 @@ func (p *prover) noAnswer(detail string) func() *Failure {
 	}
 }
 
+// end waits until BEAM has ended by itself, and the VM with it.
+func (p *prover) end(ctx context.Context) error {
+	return p.off(ctx, func() *Failure {
+		switch p.stage {
+		case "beam", "ready":
+			return &Failure{Kind: Stayed, Detail: fmt.Sprintf("after %v %s", p.check.Timeout, p.reached()),
+				Next: "does the program call System.stop/1 when it is done? One that is to stay is not expected to end"}
+		case "exit", "down":
+			return &Failure{Kind: NotPoweredOff, Detail: fmt.Sprintf("after %v %s", p.check.Timeout, p.reached()), Next: downNext(p.stage)}
+		}
+		return p.hang()
+	})
+}
+
+// printedAll is for a VM from which no more is to come.
+func (p *prover) printedAll(context.Context) error {
+	if len(p.missing) == 0 {
+		return nil
+	}
+	return p.fail(notPrinted(p.missing))
+}
+
+func notPrinted(texts []string) *Failure {
+	return &Failure{Kind: Output, Detail: fmt.Sprintf("%q has not appeared", texts), Next: outputNext}
+}
+
 func (p *prover) goDown(ctx context.Context) error {
 	if p.stage == "ready" {
+		p.pressed = true
 		if err := p.vm.Powerdown(ctx); err != nil && ctx.Err() == nil {
 			return p.fail(p.atEOF())
 		}
 	}
-	late := func() *Failure {
+	return p.off(ctx, func() *Failure {
 		return &Failure{Kind: NotPoweredOff, Detail: fmt.Sprintf("%v after the power button %s", p.check.Timeout, p.reached()),
 			Next: downNext(p.stage)}
-	}
+	})
+}
+
+// off waits until the VM is off, and in order.
+func (p *prover) off(ctx context.Context, late func() *Failure) error {
 	if p.stage != "down" {
 		if err := p.until(ctx, func(string) bool { return p.stage == "down" }, late); err != nil {
 			return err
@@ -320,7 +414,8 @@ func (p *prover) goDown(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
-	if p.status != "status=0" {
+	p.ended = true
+	if !p.mayEnd() {
 		return p.fail(p.exited())
 	}
 	if !p.vm.poweredOff() {

@@ -87,6 +87,27 @@ func TestConsoleIsAskedAndAnswers(t *testing.T) {
 	}
 }
 
+func TestGuestMayEndByItself(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		boot  string
+		ready bool
+	}{
+		{"exec /bin/fakebeam\narg task\narg 0\n", true},
+		{"exec /bin/fakebeam\narg exit\narg 0\n", false},
+	} {
+		check := guestWith(t, c.boot)
+		check.Ends, check.Count, check.Expect = true, true, []string{"fake beam"}
+		proof, err := prove(t, check)
+		if err != nil {
+			t.Fatalf("%s: %v", c.boot, err)
+		}
+		if i := proof.Instructions; i.Init <= 0 || i.BEAM <= i.Init || (i.Ready > i.BEAM) != c.ready {
+			t.Errorf("%s: %+v", c.boot, i)
+		}
+	}
+}
+
 func TestGuestThatDoesNotPassIsReported(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -102,6 +123,18 @@ func TestGuestThatDoesNotPassIsReported(t *testing.T) {
 			kind: Exit, detail: "signal=11 before it was ready", screen: "/bin/fakebeam was killed: Segmentation fault"},
 		{name: "ends too early", boot: "exec /bin/fakebeam\narg exit\narg 0\n",
 			kind: Exit, detail: "status=0 before it was ready"},
+		{name: "ends when it should stay", boot: "exec /bin/fakebeam\narg task\narg 0\n",
+			change: func(_ *testing.T, c *Check) { c.Expect = []string{"leanlab: down"} },
+			kind:   Exit, detail: "status=0 when it should have gone on running"},
+		{name: "stays when it should end", boot: "exec /bin/fakebeam\narg serve\n",
+			change: func(t *testing.T, c *Check) { c.Ends = true; c.Timeout = patience(t) },
+			kind:   Stayed, detail: "BEAM was ready"},
+		{name: "ends with a status when it should end with 0", boot: "exec /bin/fakebeam\narg task\narg 3\n",
+			change: func(_ *testing.T, c *Check) { c.Ends = true },
+			kind:   Exit, detail: "status=3 instead of status=0"},
+		{name: "ends without having printed what it should", boot: "exec /bin/fakebeam\narg exit\narg 0\n",
+			change: func(_ *testing.T, c *Check) { c.Ends, c.Expect = true, []string{"fake beam", "Hello"} },
+			kind:   Output, detail: `["Hello"] has not appeared`},
 		{name: "leaves a crash dump", boot: "env ERL_CRASH_DUMP=/tmp/dump\nexec /bin/fakebeam\narg dump\n",
 			kind: Exit, detail: "status=1", screen: "Slogan: no more of it"},
 		{name: "prints a crash", boot: "exec /bin/fakebeam\narg crash\n",

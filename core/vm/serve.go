@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ const (
 // sockets in its directory.
 type Served struct {
 	*Monitor // over a connection of its own
+	dir      string
 	proc     *process
 }
 
@@ -64,7 +66,7 @@ func Start(ctx context.Context, cfg Config, dir string, detached bool) (*Served,
 	if detached {
 		attr = &syscall.SysProcAttr{Setsid: true}
 	}
-	s := &Served{}
+	s := &Served{dir: dir}
 	s.proc, err = start(context.WithoutCancel(ctx), cmd, attr)
 	theirs.Close() // only QEMU holds it, so that its end is seen
 	if err != nil {
@@ -73,8 +75,7 @@ func Start(ctx context.Context, cfg Config, dir string, detached bool) (*Served,
 	}
 	if s.Monitor, err = newMonitor(ctx, ours); err != nil {
 		s.Kill()
-		text, _ := os.ReadFile(stderr.Name())
-		return nil, fmt.Errorf("vm: %s did not start: %w\n  %s", cmd.Path, err, strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "\n  "))
+		return nil, fmt.Errorf("vm: %s did not start: %w%s", cmd.Path, err, s.complaint())
 	}
 	return s, nil
 }
@@ -119,6 +120,28 @@ func (s *Served) PoweredOff() bool {
 	return s.Monitor.PoweredOff()
 }
 
+// Wait returns when QEMU has ended. An end that was not the guest's is an error.
+func (s *Served) Wait(ctx context.Context) error {
+	select {
+	case <-s.proc.ended:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if s.proc.err != nil {
+		return fmt.Errorf("vm: QEMU: %w%s", s.proc.err, s.complaint())
+	}
+	return nil
+}
+
+// complaint is what QEMU said, on lines of its own.
+func (s *Served) complaint() string {
+	text, err := os.ReadFile(filepath.Join(s.dir, errorLog))
+	if err != nil || len(bytes.TrimSpace(text)) == 0 {
+		return ""
+	}
+	return "\n  " + strings.ReplaceAll(string(bytes.TrimSpace(text)), "\n", "\n  ")
+}
+
 // Kill ends QEMU without asking the guest, and waits for its end.
 func (s *Served) Kill() {
 	s.proc.kill()
@@ -129,7 +152,6 @@ func (s *Served) Kill() {
 const maxSocketPath = 103
 
 // Dial connects to a socket of the QEMU in dir.
-
 func Dial(ctx context.Context, dir, socket string) (net.Conn, error) {
 	path := filepath.Join(dir, socket)
 	short := path

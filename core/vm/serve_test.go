@@ -47,15 +47,14 @@ func TestServedMachineIsReachedThroughItsDirectory(t *testing.T) {
 	}
 	ctx := soon(t)
 	s := served(t, dir, serveBoot, nil)
+	w := watched(t, s, Check{})
+	if err := w.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
 	console, err := Dial(ctx, dir, ConsoleSocket)
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Resume(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := WaitReady(ctx, console, 3*time.Minute); err != nil {
-		t.Fatal(err)
+		t.Fatalf("the console is not free again: %v", err)
 	}
 	console.Close()
 	monitor, err := DialMonitor(ctx, dir)
@@ -82,33 +81,95 @@ func TestServedMachineIsReachedThroughItsDirectory(t *testing.T) {
 	}
 }
 
-func TestGuestThatDoesNotGetReadyIsReportedWithItsScreen(t *testing.T) {
-	t.Parallel()
-	ctx := soon(t)
-	dir := t.TempDir()
-	s := served(t, dir, "exec /none\n", nil)
-	console, err := Dial(ctx, dir, ConsoleSocket)
+// watched lets a machine run whose console is followed until the test ends.
+func watched(t *testing.T, s *Served, check Check) *Watched {
+	t.Helper()
+	if check.Timeout == 0 {
+		check.Timeout = 3 * time.Minute
+	}
+	w, err := s.Watch(soon(t), check)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer console.Close()
-	if err := s.Resume(ctx); err != nil {
+	t.Cleanup(w.Close)
+	if err := s.Resume(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	err = WaitReady(ctx, console, 3*time.Minute)
+	return w
+}
+
+func TestGuestThatDoesNotGetReadyIsReportedWithItsScreen(t *testing.T) {
+	t.Parallel()
+	ctx := soon(t)
+	w := watched(t, served(t, t.TempDir(), "exec /none\n", nil), Check{})
 	var failure *Failure
-	if !errors.As(err, &failure) || !strings.Contains(screenOf(failure.Screen), "cannot run /none") {
+	if err := w.Ready(ctx); !errors.As(err, &failure) || !strings.Contains(screenOf(failure.Screen), "cannot run /none") {
 		t.Errorf("got %v", err)
 	}
-	// A paused one hangs.
-	dir = t.TempDir()
-	served(t, dir, serveBoot, nil)
-	if console, err = Dial(ctx, dir, ConsoleSocket); err != nil {
+	w = watched(t, served(t, t.TempDir(), "exec /bin/fakebeam\narg hang\n", nil), Check{Timeout: time.Millisecond})
+	if err := w.Ready(ctx); !errors.As(err, &failure) || failure.Kind != Hang {
+		t.Errorf("got %v, want a %q", err, Hang)
+	}
+}
+
+// TestProofInParts makes one part after the other, and each on its own.
+func TestProofInParts(t *testing.T) {
+	t.Parallel()
+	ctx := soon(t)
+	w := watched(t, served(t, t.TempDir(), serveBoot, nil), Check{Expect: []string{"overcommit=1", "nowhere"}})
+	if err := w.Ready(ctx); err != nil {
 		t.Fatal(err)
 	}
-	defer console.Close()
-	if err := WaitReady(ctx, console, time.Millisecond); !errors.As(err, &failure) || failure.Kind != Hang {
-		t.Errorf("got %v, want a %q", err, Hang)
+	if err := w.Printed(ctx, "overcommit=1"); err != nil {
+		t.Error(err)
+	}
+	w.prover.check.Timeout = time.Second // what is not there by then does not come
+	var failure *Failure
+	if err := w.Printed(ctx, "nowhere"); !errors.As(err, &failure) || failure.Kind != Output || strings.Contains(failure.Detail, "overcommit") {
+		t.Errorf("got %v, want %q about one text", err, Output)
+	}
+	w.prover.check.Timeout = 3 * time.Minute
+	if err := w.While(ctx, func(context.Context) error { return io.ErrShortWrite }); err != io.ErrShortWrite {
+		t.Errorf("got %v, want what was done to fail", err)
+	}
+	if !w.Running() {
+		t.Error("it does not run any more")
+	}
+	if err := w.GoDown(ctx); err != nil || w.Running() {
+		t.Errorf("running: %v, %v", w.Running(), err)
+	}
+}
+
+func TestMachineThatEndsWhileItIsAskedIsReported(t *testing.T) {
+	t.Parallel()
+	ctx := soon(t)
+	w := watched(t, served(t, t.TempDir(), "exec /bin/fakebeam\narg task\narg 0\n", nil), Check{})
+	if err := w.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	err := w.While(ctx, func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	var failure *Failure
+	if !errors.As(err, &failure) || failure.Kind != Exit || !strings.Contains(failure.Reason(), "should have gone on running") || w.Running() {
+		t.Errorf("got %v, running %v; want a %q", err, w.Running(), Exit)
+	}
+}
+
+func TestWatchedTaskEnds(t *testing.T) {
+	t.Parallel()
+	ctx := soon(t)
+	w := watched(t, served(t, t.TempDir(), "exec /bin/fakebeam\narg task\narg 0\n", nil), Check{Ends: true, Expect: []string{"task done", "nowhere"}})
+	if err := w.End(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Printed(ctx, "task done"); err != nil {
+		t.Error(err)
+	}
+	var failure *Failure
+	if err := w.Printed(ctx, "nowhere"); !errors.As(err, &failure) || failure.Kind != Output {
+		t.Errorf("got %v, want %q", err, Output)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 // Host describes the machine that measures with the QEMUs for arches.
 func Host(ctx context.Context, leanlab string, arches []string) (report.BenchHost, error) {
-	h := report.BenchHost{CPU: cpu(), CPUs: runtime.NumCPU(), System: system(), Leanlab: leanlab, QEMU: map[string]string{}}
+	h := report.BenchHost{Accelerator: accelerator, CPU: cpu(), CPUs: runtime.NumCPU(), System: system(), Leanlab: leanlab, QEMU: map[string]string{}}
 	for _, arch := range arches {
 		version, err := vm.Version(ctx, arch)
 		if err != nil {

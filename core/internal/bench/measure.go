@@ -2,8 +2,11 @@ package bench
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,10 +26,28 @@ type Options struct {
 	Runs      int  // boots whose wall time is taken, where that means something
 	Least     bool // search for the smallest RAM
 	UI        ui.UI
+
+	// Done is what an earlier run on this machine has measured. An image that is
+	// among it, and the same still, is not measured again.
+	Done []report.Measured
+}
+
+// done is the earlier measurement of m, if it was made as the options say.
+func (o Options) done(m *report.Measured) *report.Measured {
+	for _, d := range o.Done {
+		if d.Path == m.Path && d.Digest == m.Digest && d.Memory.GivenMiB == int64(o.MemoryMiB) &&
+			(d.Memory.LeastMiB > 0) == o.Least && (d.Wall == nil || d.Wall.Runs == o.Runs) {
+			return &d
+		}
+	}
+	return nil
 }
 
 // leastStep is how exactly the smallest RAM is searched for, in MiB.
 const leastStep = 2
+
+// accelerator is the only one with which instructions can be counted.
+const accelerator = "tcg"
 
 // Measure measures the bundle at path: its directory, or build/<vm>.
 func Measure(ctx context.Context, path string, o Options) (*report.Measured, error) {
@@ -35,15 +56,30 @@ func Measure(ctx context.Context, path string, o Options) (*report.Measured, err
 		return nil, err
 	}
 	m := &report.Measured{Name: b.name, Path: path, Arch: b.config.Arch}
+	if m.Digest, err = b.digest(); err != nil {
+		return nil, err
+	}
+	if done := o.done(m); done != nil {
+		o.UI.Cached("bench", b.name+": measured before the interruption")
+		return done, nil
+	}
 	if m.Bytes, err = b.bytes(); err != nil {
+		return nil, err
+	}
+	if m.Built, err = builtFrom(filepath.Dir(b.config.Kernel)); err != nil {
 		return nil, err
 	}
 	// Without a network card: its answers come when the host delivers them, and
 	// the counts would differ from run to run.
 	check := vm.Check{Config: b.config}
-	check.MemoryMiB, check.Accel, check.Count = o.MemoryMiB, "tcg", true
+	check.MemoryMiB, check.Accel, check.Count = o.MemoryMiB, accelerator, true
 
-	err = measure(o.UI, b.name+": instructions", func() error { return counted(ctx, check, m) })
+	var took time.Duration
+	err = measure(o.UI, b.name+": instructions", func() (err error) { took, err = counted(ctx, check, m); return err })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	err = measure(o.UI, b.name+": BEAM at work", func() error { return micro(ctx, check, took, m) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -75,16 +111,17 @@ func measure(out ui.UI, title string, do func() error) error {
 	return nil
 }
 
-// counted boots once and takes what is the same in every run.
-func counted(ctx context.Context, check vm.Check, m *report.Measured) error {
+// counted boots once and takes what is the same in every run, and how long it took.
+func counted(ctx context.Context, check vm.Check, m *report.Measured) (time.Duration, error) {
 	proof, err := vm.Prove(ctx, check)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	m.Instructions = report.Instructions{Init: proof.Instructions.Init, Beam: proof.Instructions.BEAM, Ready: proof.Instructions.Ready}
+	i := proof.Instructions
+	m.Boot = report.Phases{Kernel: i.Init, Init: i.BEAM - i.Init, Beam: i.Ready - i.BEAM, Ready: i.Ready}
 	m.Memory = report.MeasuredMemory{GivenMiB: int64(proof.MemoryMiB), TotalKiB: proof.MemTotalKiB,
 		IdleKiB: proof.MemTotalKiB - proof.MemAvailableKiB}
-	return nil
+	return proof.Wall, nil
 }
 
 // wall boots with hardware virtualisation; emulated seconds are the host's own.
@@ -110,6 +147,22 @@ func wall(ctx context.Context, check vm.Check, runs int, m *report.Measured) err
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
+
+// builtFrom reads what the manifest beside a bundle knows. A bundle that was copied
+// elsewhere has none.
+func builtFrom(dir string) (report.Built, error) {
+	manifest, err := report.Read(filepath.Join(filepath.Dir(dir), report.FileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return report.Built{}, nil
+	} else if err != nil {
+		return report.Built{}, err
+	}
+	built := report.Built{Strategy: manifest.Strategy, Lean: manifest.Lean.Level, Versions: map[string]string{}}
+	for _, source := range manifest.Sources {
+		built.Versions[source.Name] = source.Version
+	}
+	return built, nil
+}
 
 // bundle is an image that can be booted.
 type bundle struct {
@@ -137,6 +190,25 @@ func openBundle(path string) (*bundle, error) {
 		Kernel: filepath.Join(dir, "kernel"), Initrd: filepath.Join(dir, "initrd"), Cmdline: strings.TrimSpace(string(cmdline))}}
 	b.config.Arch, err = image.KernelArch(b.config.Kernel)
 	return b, err
+}
+
+// digest names all that is booted.
+func (b *bundle) digest() (string, error) {
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%s\x00", b.config.Cmdline)
+	for _, path := range []string{b.config.Kernel, b.config.Initrd} {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", err
+		}
+		n, err := io.Copy(hash, f)
+		f.Close()
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(hash, "\x00%d\x00", n)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
 // bytes weighs what a user transfers.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,10 +18,10 @@ import (
 // leanlab runs a command line in dir, which must succeed.
 func leanlab(t *testing.T, dir string, args ...string) (stdout string) {
 	t.Helper()
-	var out, errors bytes.Buffer
-	app := &App{Args: args, Stdout: &out, Stderr: &errors, Environ: []string{"LEANLAB_CACHE=" + filepath.Join(dir, "cache")}, Dir: dir}
+	var out, shown bytes.Buffer
+	app := &App{Args: args, Stdout: &out, Stderr: &shown, Environ: []string{"LEANLAB_CACHE=" + filepath.Join(dir, "cache")}, Dir: dir}
 	if code := app.Run(t.Context()); code != exitOK {
-		t.Fatalf("leanlab %s ends with %d: %s", strings.Join(args, " "), code, &errors)
+		t.Fatalf("leanlab %s ends with %d: %s", strings.Join(args, " "), code, &shown)
 	}
 	return out.String()
 }
@@ -107,6 +108,57 @@ func TestDiffReadsImagesAndAnalyses(t *testing.T) {
 	for _, want := range []string{"1.37.0 → 1.38.0", "  /opt/mine ", "from build/old to build/new"} {
 		if !strings.Contains(byImage, want) {
 			t.Errorf("%q is missing from\n%s", want, byImage)
+		}
+	}
+}
+
+func TestAnalyzeMeasuresWhatAnImageWouldLose(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	builtVM(t, dir, "small", map[string]string{"/bin/busybox": "BusyBox v1.37.0 ()", "/opt/mine": "mine"})
+	for _, want := range []struct {
+		args []string
+		text string
+	}{
+		{nil, "marginal       what the image would lose, measured with zstd -19 "},
+		{nil, ", which makes its initrd byte for byte\n"},
+		{nil, "\nkernel "},
+		{[]string{"--component", "busybox", "--depth", "3"}, "    /bin/busybox "},
+		{[]string{"--json"}, `"marginal_bytes": 1024,`}, // the kernel
+		{[]string{"--json"}, `"same": true`},
+	} {
+		got := leanlab(t, dir, append([]string{"analyze", "build/small", "--marginal"}, want.args...)...)
+		if !strings.Contains(got, want.text) {
+			t.Errorf("%v: %q is missing from\n%s", want.args, want.text, got)
+		}
+		if len(want.args) == 4 && strings.Contains(got, "kernel") {
+			t.Errorf("there is more than BusyBox in\n%s", got)
+		}
+	}
+}
+
+func TestWhatAnalyzeIsAskedForInVainIsSaid(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "plain.cpio"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := rootfs.New()
+	if err := errors.Join(root.File("/bin/busybox", 0o755, []byte("BusyBox")), root.WriteCPIO(f), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--marginal"}, "the marginal cost of its parts cannot be measured: its root is not compressed"},
+		{[]string{"--component", "busy"}, `leanlab: plain.cpio has no component "busy"; it has image structures, headers, BusyBox` + "\n"},
+	} {
+		var out, shown bytes.Buffer
+		app := &App{Args: append([]string{"analyze", "plain.cpio"}, test.args...), Stdout: &out, Stderr: &shown, Environ: []string{"LEANLAB_CACHE=/nonexistent/cache"}, Dir: dir}
+		if code := app.Run(t.Context()); code != exitFailed || out.Len() > 0 || !strings.Contains(shown.String(), test.want) || strings.Count(shown.String(), "\n") != 1 {
+			t.Errorf("%v: it ends with %d: %s%s", test.args, code, &out, &shown)
 		}
 	}
 }

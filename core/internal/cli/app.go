@@ -116,6 +116,7 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 type definitionFlags struct {
 	file     string
 	vm       string
+	as       string // of build only
 	vars     []string
 	varFiles []string
 	mirror   string
@@ -227,6 +228,11 @@ func (a *App) load(f definitionFlags) (*definition.Definitions, *definition.VM, 
 		return nil, nil, a.show(defs, &engine.DiagnosticsError{Diagnostics: diags})
 	}
 	vm, err := defs.VM(f.vm)
+	if err == nil && f.as != "" {
+		if err := vm.Rename(f.as); err != nil {
+			return nil, nil, usageError{fmt.Errorf("--as %w", err)}
+		}
+	}
 	return defs, vm, err
 }
 

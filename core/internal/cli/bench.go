@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +23,7 @@ import (
 type benchFlags struct {
 	memory, runs           int
 	noLeast                bool
+	least                  []string
 	json, markdown, charts string
 	baseline, limit        string
 	progress               string
@@ -40,7 +43,8 @@ hardware virtualisation works. An image is the directory of a bundle, or build/<
 	flags.IntVar(&f.memory, "memory", 128, "RAM in MiB; the smallest is searched for below that")
 	flags.IntVar(&f.runs, "runs", 5, "how many boots the wall time is taken of")
 	flags.BoolVar(&f.noLeast, "no-least", false, "do not search for the smallest RAM, which takes several boots")
-	flags.StringVar(&f.json, "json", "", "write the result to a file, as a later run's --baseline")
+	flags.StringSliceVar(&f.least, "least", nil, "search for the smallest RAM of these images only, by name")
+	flags.StringVar(&f.json, "json", "", "write the result to a file, as a later run's --baseline; a run that was interrupted continues")
 	flags.StringVar(&f.markdown, "markdown", "", "write the table to a file, in Markdown")
 	flags.StringVar(&f.charts, "html", "", "write a page with charts to a file")
 	flags.StringVar(&f.baseline, "baseline", "", "compare with the result of an earlier run (--json)")
@@ -54,6 +58,11 @@ func (a *App) bench(ctx context.Context, f benchFlags, images []string) error {
 	if err != nil {
 		return err
 	}
+	for _, name := range f.least {
+		if !slices.ContainsFunc(images, func(image string) bool { return filepath.Base(image) == name }) {
+			return usageError{fmt.Errorf("leanlab bench: --least %s: no image of that name is given", name)}
+		}
+	}
 	result, err := a.measure(ctx, f, images)
 	if err != nil {
 		return err
@@ -65,6 +74,7 @@ func (a *App) bench(ctx context.Context, f benchFlags, images []string) error {
 		if err := report.WriteBench(a.path(f.json), result); err != nil {
 			return err
 		}
+		os.Remove(a.path(f.json) + unfinished)
 	}
 	for _, page := range []struct {
 		path  string
@@ -111,21 +121,58 @@ func (a *App) measure(ctx context.Context, f benchFlags, images []string) (*repo
 		return nil, err
 	}
 	defer out.Close()
+	options := bench.Options{MemoryMiB: f.memory, Runs: f.runs, UI: out, Done: a.interrupted(ctx, f.json)}
 	result := &report.Bench{Schema: report.BenchSchema}
-	var arches []string
 	for _, image := range images {
-		m, err := bench.Measure(ctx, a.path(image), bench.Options{MemoryMiB: f.memory, Runs: f.runs, Least: !f.noLeast, UI: out})
+		options.Least = !f.noLeast && (f.least == nil || slices.Contains(f.least, filepath.Base(image)))
+		m, err := bench.Measure(ctx, a.path(image), options)
 		if err != nil {
 			return nil, err
 		}
-		m.Path = image
 		result.Images = append(result.Images, *m)
+		if result.Host, err = benchHost(ctx, result.Images); err != nil {
+			return nil, err
+		}
+		if f.json != "" {
+			if err := report.WriteBench(a.path(f.json)+unfinished, result); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for i, image := range images {
+		result.Images[i].Path = image
+	}
+	return result, nil
+}
+
+// unfinished is what the result's file is called until all images are measured.
+const unfinished = ".unfinished"
+
+// interrupted is what a run with the same --json had measured on this machine when
+// it was interrupted.
+func (a *App) interrupted(ctx context.Context, json string) []report.Measured {
+	if json == "" {
+		return nil
+	}
+	before, err := report.ReadBench(a.path(json) + unfinished)
+	if err != nil {
+		return nil // none, or one that is of no use
+	}
+	if host, err := benchHost(ctx, before.Images); err != nil || !reflect.DeepEqual(host, before.Host) {
+		return nil
+	}
+	return before.Images
+}
+
+// benchHost is this machine, with the QEMUs that images need.
+func benchHost(ctx context.Context, images []report.Measured) (report.BenchHost, error) {
+	var arches []string
+	for _, m := range images {
 		if !slices.Contains(arches, m.Arch) {
 			arches = append(arches, m.Arch)
 		}
 	}
-	result.Host, err = bench.Host(ctx, engine.Version, arches)
-	return result, err
+	return bench.Host(ctx, engine.Version, arches)
 }
 
 // compare prints what changed, and fails when a figure grew by more than limit.

@@ -27,6 +27,7 @@ func (a *App) buildCommand() *cobra.Command {
 	}
 	f.add(cmd)
 	f.addSources(cmd)
+	cmd.Flags().StringVar(&f.as, "as", "", "call it NAME and write build/NAME/, beside what other variables of the same definition made")
 	cmd.Flags().BoolVar(&install, "install", false, "install missing Debian packages, as root or with sudo")
 	cmd.Flags().BoolVar(&noProof, "no-proof", false, "do not boot the image; the manifest then says that it is not verified")
 	return cmd

@@ -56,7 +56,8 @@ func (a *App) analysis(ctx context.Context, name, progress string) (*analyze.Ana
 	defer f.Close()
 	first := make([]byte, 1)
 	if n, _ := f.ReadAt(first, 0); n == 0 || first[0] != '{' { // no image begins like that
-		return a.analyze(ctx, name, progress)
+		found, _, err := a.analyze(ctx, name, analyzeFlags{progress: progress})
+		return found, err
 	}
 	found, err := analyze.Read(f)
 	if err != nil {

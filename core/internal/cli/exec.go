@@ -1,22 +1,15 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/evaluator"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/instance"
-	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
 
 func (a *App) execCommand() *cobra.Command {
@@ -53,24 +46,10 @@ exception ends with exit code 1.`,
 	return cmd
 }
 
-// maxAnswer bounds what a VM may make this process hold.
-const maxAnswer = 64 << 20
-
 func evaluate(ctx context.Context, i *instance.Instance, code string, timeout time.Duration) (guest.Answer, error) {
-	id := rand.Text()
-	request, err := guest.EncodeRequest(id, code)
-	if err != nil {
-		return guest.Answer{}, err
-	}
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	conn, err := vm.Dial(limited, i.Path, vm.ChannelSocket)
-	if err != nil {
-		return guest.Answer{}, err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(limited, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-	answer, err := ask(conn, id, request)
+	answer, err := evaluator.Evaluate(limited, i.Path, code)
 	switch {
 	case err == nil:
 		return answer, nil
@@ -78,24 +57,6 @@ func evaluate(ctx context.Context, i *instance.Instance, code string, timeout ti
 		return answer, stoppedError{"goes on, and so may the evaluation"}
 	case limited.Err() != nil:
 		return answer, fmt.Errorf("%s gave no answer in %v: it is not ready or has no network yet (leanlab logs %s), somebody else's leanlab exec comes first, or the code takes longer (--timeout)", i.Name, timeout, i.Name)
-	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET):
-		return answer, fmt.Errorf("%s ended before it answered", i.Name)
 	}
 	return answer, fmt.Errorf("%s: %w", i.Name, err)
-}
-
-// ask sends a request and skips the answers to earlier clients' that had gone.
-func ask(conn net.Conn, id string, request []byte) (guest.Answer, error) {
-	if _, err := conn.Write(request); err != nil {
-		return guest.Answer{}, err
-	}
-	for in := bufio.NewReader(io.LimitReader(conn, maxAnswer)); ; {
-		line, err := in.ReadString('\n')
-		if err != nil {
-			return guest.Answer{}, err
-		}
-		if strings.HasPrefix(line, id+" ") {
-			return guest.ParseAnswer(line)
-		}
-	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/evaluator"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/instance"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
@@ -252,13 +253,10 @@ func bootFor(t *target, f *runFlags, execGiven bool, args []string) (boot *guest
 	} else if err != nil {
 		return nil, err.Error(), nil
 	}
-	switch {
-	case !exec:
+	if !exec {
 		noExec = notAsked
-	case own.DHCP == "":
-		noExec = "the image brings no network up, over which the evaluator is reached"
-	default:
-		t.Channel = vm.Channel{Addr: guest.EvaluatorAddress, Port: guest.EvaluatorPort}
+	} else if t.Channel, err = evaluator.Channel(own); err != nil {
+		noExec = err.Error()
 	}
 	if noExec != "" && f.exec {
 		return nil, "", fmt.Errorf("--exec: %s", noExec)
@@ -299,7 +297,7 @@ func start(ctx context.Context, i *instance.Instance, t *target, boot *guest.Boo
 	if boot != nil {
 		config.Initrd = filepath.Join(i.Path, "initrd")
 		defer os.Remove(config.Initrd)
-		if err := writeInitrd(config.Initrd, t.Initrd, *boot); err != nil {
+		if err := guest.WriteInitrd(config.Initrd, t.Initrd, *boot); err != nil {
 			return nil, err
 		}
 	}
@@ -322,14 +320,6 @@ func start(ctx context.Context, i *instance.Instance, t *target, boot *guest.Boo
 	return served, nil
 }
 
-func writeInitrd(path, initrd string, boot guest.Boot) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	return errors.Join(guest.WithBoot(f, initrd, boot), f.Close())
-}
-
 // emptyDisk makes a sparse file in the temporary directory.
 func emptyDisk(size string) (string, error) {
 	bytes, err := humanize.ParseBytes(size)
@@ -346,7 +336,7 @@ func emptyDisk(size string) (string, error) {
 // background leaves the VM alone.
 func (a *App) background(ctx context.Context, i *instance.Instance, served *vm.Served, wait time.Duration) error {
 	defer served.Close()
-	err := resumeAndWait(ctx, i, served, wait)
+	err := resumeAndWait(ctx, served, wait)
 	if err != nil {
 		served.Kill()
 		return errors.Join(err, i.Remove())
@@ -355,19 +345,19 @@ func (a *App) background(ctx context.Context, i *instance.Instance, served *vm.S
 	return nil
 }
 
-func resumeAndWait(ctx context.Context, i *instance.Instance, served *vm.Served, wait time.Duration) error {
+func resumeAndWait(ctx context.Context, served *vm.Served, wait time.Duration) error {
 	if wait == 0 {
 		return served.Resume(ctx)
 	}
-	console, err := vm.Dial(ctx, i.Path, vm.ConsoleSocket)
+	watched, err := served.Watch(ctx, vm.Check{Timeout: wait})
 	if err != nil {
 		return err
 	}
-	defer console.Close()
+	defer watched.Close()
 	if err := served.Resume(ctx); err != nil {
 		return err
 	}
-	return vm.WaitReady(ctx, console, wait)
+	return watched.Ready(ctx)
 }
 
 // patience is how long a VM in the foreground may take to go down, a little more

@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -203,9 +205,9 @@ func TestDefaultVMHoldsToItsFigures(t *testing.T) {
 	}
 }
 
-func TestVerifyTellsWhatWorksFromWhatDoesNot(t *testing.T) {
-	t.Parallel()
-	serve := `IO.puts("serving")
+// serving is an app that answers on port 4000.
+func serving() map[string]string {
+	return app("", fmt.Sprintf(demo, `IO.puts("serving")
     spawn(fn ->
       {:ok, listener} = :gen_tcp.listen(4000, [:binary, active: false])
       Stream.repeatedly(fn ->
@@ -216,25 +218,75 @@ func TestVerifyTellsWhatWorksFromWhatDoesNot(t *testing.T) {
         :gen_tcp.close(socket)
       end)
       |> Stream.run()
-    end)`
-	p := newProject(t, with(app("", fmt.Sprintf(demo, serve)), "vm.hcl", vmBlock("app", "")))
-	p.build("--no-proof")
-	code, out, log := p.leanlab("verify", "build/t", "--expect", "serving", "--http", "4000/health 200 fine",
-		"--http", "4000/other 404", "--eval", "Application.spec(:demo, :vsn) => ~c\"0.1.0\"", "--junit", "junit.xml")
-	if code != exitOK || strings.Count(out, "ok    ") != 6 {
-		t.Errorf("it ended with %d:\n%s%s", code, out, log)
+    end)`))
+}
+
+func TestChecksOfADefinitionAreMadeByBuildAndByVerify(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, with(serving(), "vm.hcl", vmBlock("app", `
+  proof {
+    expect = ["serving"]
+    http {
+      port = 4000
+      path = "/health"
+      body = "fine"
+    }
+    eval {
+      code   = "Application.spec(:demo, :vsn)"
+      result = "~c\"0.1.0\""
+    }
+  }`)))
+	m, _ := p.build()
+	if !m.Boot.Verified || m.Checks == nil || len(m.Checks.HTTP) != 1 || len(m.Checks.Eval) != 1 {
+		t.Errorf("the manifest has %+v and %+v", m.Boot, m.Checks)
 	}
-	if junit, err := os.ReadFile(filepath.Join(p.dir, "junit.xml")); err != nil || !strings.Contains(string(junit), `tests="6" failures="0"`) {
-		t.Errorf("JUnit's report: %v\n%s", err, junit)
+	if _, log := p.build(); strings.Contains(log, ": started:") {
+		t.Errorf("nothing had changed, and yet:\n%s", log)
 	}
-	code, out, log = p.leanlab("verify", "build/t", "--timeout", "1m", "--http", "4000/other 200", "--eval", "raise \"oh\" => 1")
-	for _, want := range []string{"FAIL  answers 4000/other 200", "the status is 404, not 200", "** (RuntimeError) oh", "ok    goes down in order"} {
+	code, out, log := p.leanlab("verify", "build/t", "--timeout", "1m", "--http", "4000/other 200", "--eval", "raise \"oh\" => 1", "--junit", "junit.xml")
+	for _, want := range []string{
+		`ok    prints "serving"`, "ok    answers 4000/health 200 fine", `ok    evaluates Application.spec(:demo, :vsn) => ~c"0.1.0"`,
+		"FAIL  answers 4000/other 200", "the status is 404, not 200", "** (RuntimeError) oh", "ok    goes down in order", "| leanlab: down",
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
-	if code != exitFailed || !strings.Contains(log, "2 of 4 checks failed") {
+	if code != exitFailed || !strings.Contains(log, "2 of 7 checks failed") {
 		t.Errorf("it ended with %d: %s", code, log)
+	}
+	if junit, err := os.ReadFile(filepath.Join(p.dir, "junit.xml")); err != nil || !strings.Contains(string(junit), `tests="7" failures="2"`) {
+		t.Errorf("JUnit's report: %v\n%s", err, junit)
+	}
+}
+
+func TestTaskThatEndsIsProven(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, with(app("", fmt.Sprintf(demo, `Task.start(fn ->
+      IO.puts("sum: #{Enum.sum(1..9)}")
+      System.stop(0)
+    end)`)), "vm.hcl", vmBlock("app", `
+  proof {
+    expect = ["sum: 45"]
+    exit   = "clean"
+  }`)))
+	m, _ := p.build()
+	t.Logf("%+v", m.Boot)
+	if !m.Boot.Verified {
+		t.Error("not verified")
+	}
+	code, out, log := p.leanlab("verify", "build/t", "--expect", "sum: 46")
+	for _, want := range []string{"ok    ends by itself with status 0", `ok    prints "sum: 45"`, `FAIL  prints "sum: 46"`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if code != exitFailed {
+		t.Errorf("it ended with %d:\n%s%s", code, out, log)
+	}
+	code, _, log = p.leanlab("verify", "build/t", "--http", "4000/")
+	if code != exitUsage || !strings.Contains(log, "A VM that ends by itself cannot be asked") {
+		t.Errorf("a request to a task ended with %d: %s", code, log)
 	}
 }
 
@@ -250,21 +302,46 @@ func TestTwoBenchesAgreeToTheDigit(t *testing.T) {
 		t.Fatalf("leanlab bench ended with %d:\n%s", code, log)
 	}
 	t.Log("\n" + out)
-	code, out, log = run("--baseline", "first.json", "--fail-on-regress", "0%")
+	code, out, log = run("--json", "second.json", "--baseline", "first.json", "--fail-on-regress", "0%")
 	if code != exitOK || !strings.Contains(out, "Nothing changed against the baseline.") {
 		t.Errorf("the second run ended with %d and does not agree with the first:\n%s%s", code, out, log)
 	}
-	first, err := report.ReadBench(filepath.Join(p.dir, "first.json"))
-	if err != nil {
+	read := func(name string) *report.Bench {
+		b, err := report.ReadBench(filepath.Join(p.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	first, second := read("first.json"), read("second.json")
+	one, two := first.Images[0], second.Images[0]
+	if one.Boot != two.Boot || !slices.Equal(one.Micro, two.Micro) {
+		t.Errorf("%+v %+v, then\n%+v %+v", one.Boot, one.Micro, two.Boot, two.Micro)
+	}
+	if len(one.Micro) != len(report.MicroNames()) || one.NoMicro != "" || one.Built.Emulator != "interpreter" || one.Built.Lean != "closure" {
+		t.Errorf("%+v", one)
+	}
+	if b := one.Boot; b.Kernel <= 0 || b.Init <= 0 || b.Beam <= 0 || b.Kernel+b.Init+b.Beam != b.Ready {
+		t.Errorf("the phases do not add up: %+v", b)
+	}
+
+	// A run that was interrupted when all was measured continues there.
+	if err := report.WriteBench(filepath.Join(p.dir, "third.json"+unfinished), first); err != nil {
 		t.Fatal(err)
 	}
 	first.Images[0].Bytes.Download--
 	if err := report.WriteBench(filepath.Join(p.dir, "smaller.json"), first); err != nil {
 		t.Fatal(err)
 	}
-	code, _, log = run("--baseline", "smaller.json", "--fail-on-regress", "0%")
+	code, _, log = run("--json", "third.json", "--baseline", "smaller.json", "--fail-on-regress", "0%")
 	if code != exitFailed || !strings.Contains(log, "bytes to download") {
 		t.Errorf("a byte more than the baseline's ended with %d:\n%s", code, log)
+	}
+	if strings.Contains(log, ": started:") || !reflect.DeepEqual(read("third.json"), second) {
+		t.Errorf("what an interrupted run had measured was measured again, or not taken over:\n%s", log)
+	}
+	if _, err := os.Stat(filepath.Join(p.dir, "third.json"+unfinished)); err == nil {
+		t.Error("the unfinished result is left when all is measured")
 	}
 }
 
@@ -433,6 +510,35 @@ end
     timeout = "60s"
   }`)),
 			[]string{"does not work", "output missing", "bye"},
+		},
+		"answers something else": {
+			with(serving(), "vm.hcl", vmBlock("app", `
+  proof {
+    timeout = "60s"
+    http {
+      port = 4000
+      path = "/health"
+      body = "ill"
+    }
+    eval {
+      code   = "1 + 1"
+      result = "3"
+    }
+    eval {
+      code   = "System.halt(3)"
+      result = "1"
+    }
+  }`)),
+			[]string{"does not work", "3 of 5 checks failed", `answers 4000/health 200 ill: "ill" is not in the body: "fine"`,
+				"evaluates 1 + 1 => 3: the value is 2", "evaluates System.halt(3) => 1: BEAM ended: status=3 when it should have gone on running", "| serving"},
+		},
+		"stays when it should end": {
+			with(app("", fmt.Sprintf(demo, ":ok")), "vm.hcl", vmBlock("app", `
+  proof {
+    exit    = "clean"
+    timeout = "60s"
+  }`)),
+			[]string{"does not work", "did not end", "BEAM was ready", "System.stop"},
 		},
 		"is over the budget": {
 			with(app("", fmt.Sprintf(demo, ":ok")), "vm.hcl", vmBlock("app", `

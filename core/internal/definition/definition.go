@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/check"
 )
 
 // Options says what to load and with which values.
@@ -79,8 +80,8 @@ type Budget struct {
 
 // Proof is how the image is tried out.
 type Proof struct {
-	Expect  []string      // each must be part of some line on the console
-	Timeout time.Duration // for the whole boot, in real time
+	Checks  check.Set
+	Timeout time.Duration // in real time: for the boot, for each request and evaluation, for going down
 	Memory  int64         // the guest's RAM in bytes, whole MiB
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/check"
 )
 
 // load evaluates one file of that text; it must be good.
@@ -52,7 +53,7 @@ func TestEverythingButTheStrategyHasADefault(t *testing.T) {
 		Elixir: "1.18",
 		Lean:   Lean{Level: "closure", Keep: []string{}},
 		Output: Output{Formats: []string{"bundle"}, Compression: "zstd"},
-		Proof:  Proof{Expect: []string{}, Timeout: 5 * time.Minute, Memory: 128 << 20},
+		Proof:  Proof{Timeout: 5 * time.Minute, Memory: 128 << 20},
 		block:  got.block,
 	}
 	if !reflect.DeepEqual(*got, want) {
@@ -95,6 +96,17 @@ func TestEveryAttributeArrives(t *testing.T) {
 				expect  = ["ready"]
 				timeout = "90s"
 				memory  = "1GiB"
+				http { port = 4000 }
+				eval {
+					code   = "1 + 1"
+					result = 2
+				}
+				http {
+					port   = 79 + 1
+					path   = "/health?deep=1"
+					status = 503
+					body   = "not yet"
+				}
 			}
 			custom {}
 		}`, Options{}))
@@ -108,8 +120,15 @@ func TestEveryAttributeArrives(t *testing.T) {
 		Lean:   Lean{Level: "strip", Keep: []string{"ssl", "Elixir.Enum"}},
 		Output: Output{Formats: []string{"bundle"}, Compression: "xz"},
 		Budget: Budget{Size: 4_500_000, Memory: 64 << 20},
-		Proof:  Proof{Expect: []string{"ready"}, Timeout: 90 * time.Second, Memory: 1 << 30},
-		block:  got.block, strategy: got.strategy,
+		Proof: Proof{
+			Checks: check.Set{
+				Expect: []string{"ready"},
+				HTTP:   []check.HTTP{{Port: 4000, Path: "/", Status: 200}, {Port: 80, Path: "/health?deep=1", Status: 503, Body: "not yet"}},
+				Eval:   []check.Eval{{Code: "1 + 1", Result: "2"}},
+			},
+			Timeout: 90 * time.Second, Memory: 1 << 30,
+		},
+		block: got.block, strategy: got.strategy,
 	}
 	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("got  %+v\nwant %+v", *got, want)
@@ -120,6 +139,26 @@ func TestEveryAttributeArrives(t *testing.T) {
 	}
 	if !reflect.DeepEqual(*forPlugin, wantPlugin) {
 		t.Errorf("for the plugin: got %+v, want %+v", *forPlugin, wantPlugin)
+	}
+}
+
+func TestAVMMayEndByItself(t *testing.T) {
+	t.Parallel()
+	const text = `
+		variable "exit" { default = null }
+		vm "task" {
+			strategy = "custom"
+			app { path = "my/task" }
+			proof {
+				expect = ["done"]
+				exit   = var.exit
+			}
+		}`
+	for exit, o := range map[string]Options{"": {}, check.ExitClean: {Vars: []string{"exit=clean"}}} {
+		want := check.Set{Expect: []string{"done"}, Exit: exit}
+		if got := only(t, load(t, text, o)).Proof.Checks; !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
 	}
 }
 
@@ -320,8 +359,8 @@ func TestDefinitionsOfTheRepository(t *testing.T) {
 		console bool
 	}{
 		{nil, []string{"Hello from Elixir"}, false},
-		{[]string{"app="}, []string{}, true},
-		{[]string{"app=examples/../examples/hello_world"}, []string{}, false},
+		{[]string{"app="}, nil, true},
+		{[]string{"app=examples/../examples/hello_world"}, nil, false},
 		{[]string{`expect=["on OTP 27"]`}, []string{"on OTP 27"}, false},
 	} {
 		d, diags := Load(Options{Dir: root, Paths: []string{"hcl/custom.hcl"}, Vars: c.vars, Version: "0.1.0"})
@@ -339,8 +378,8 @@ func TestDefinitionsOfTheRepository(t *testing.T) {
 		if want := `{"busybox":true,"cmdline":null,"fragments":["base","virtio","net"],"kernel":"6.12","overlays":["common"]}`; string(config) != want {
 			t.Errorf("config %s, want %s", config, want)
 		}
-		if !reflect.DeepEqual(vm.Proof.Expect, c.expect) || (vm.App == nil) != c.console {
-			t.Errorf("with %q: expects %q, app %v", c.vars, vm.Proof.Expect, vm.App)
+		if !reflect.DeepEqual(vm.Proof.Checks.Expect, c.expect) || (vm.App == nil) != c.console {
+			t.Errorf("with %q: expects %q, app %v", c.vars, vm.Proof.Checks.Expect, vm.App)
 		}
 	}
 }
@@ -378,6 +417,9 @@ func TestTheReferenceIsComplete(t *testing.T) {
 	check("`vm \"NAME\"`", vmSchema.Attributes)
 	for _, block := range vmSchema.Blocks {
 		check("`"+block.Name+"`, in a vm", block.Schema.Attributes)
+		for _, inner := range block.Schema.Blocks {
+			check("`"+inner.Name+"`, in a "+block.Name, inner.Schema.Attributes)
+		}
 	}
 	for name := range functions {
 		if !strings.Contains(string(readme), "`"+name+"`") {

@@ -104,9 +104,9 @@ func (n names) suggest(given string, same []string) string {
 	return "It takes only attributes: " + strings.Join(n.attributes, ", ") + "."
 }
 
-// article puts "a" or "an" before a name.
+// article puts "a" or "an" before a name, as it is spoken.
 func article(name string) string {
-	if strings.ContainsAny(name[:1], "aeiou") {
+	if strings.ContainsAny(name[:1], "aeiou") || name == "http" {
 		return "an " + name
 	}
 	return "a " + name

@@ -2,12 +2,12 @@ package definition
 
 import (
 	"fmt"
+	"math/big"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -48,11 +48,26 @@ var vmSchema = builder.Schema{
 			{Name: "size", Type: "string"},
 			{Name: "memory", Type: "string"},
 		}}},
-		{Name: "proof", Schema: builder.Schema{Attributes: []builder.Attribute{
-			{Name: "expect", Type: "list(string)", Default: `[]`},
-			{Name: "timeout", Type: "string", Default: `"5m"`},
-			{Name: "memory", Type: "string", Default: `"128MiB"`},
-		}}},
+		{Name: "proof", Schema: builder.Schema{
+			Attributes: []builder.Attribute{
+				{Name: "expect", Type: "list(string)", Default: `[]`},
+				{Name: "exit", Type: "string"},
+				{Name: "timeout", Type: "string", Default: `"5m"`},
+				{Name: "memory", Type: "string", Default: `"128MiB"`},
+			},
+			Blocks: []builder.Block{
+				{Name: "http", List: true, Schema: builder.Schema{Attributes: []builder.Attribute{
+					{Name: "port", Type: "number", Required: true},
+					{Name: "path", Type: "string", Default: `"/"`},
+					{Name: "status", Type: "number", Default: `200`},
+					{Name: "body", Type: "string", Default: `""`},
+				}}},
+				{Name: "eval", List: true, Schema: builder.Schema{Attributes: []builder.Attribute{
+					{Name: "code", Type: "string", Required: true},
+					{Name: "result", Type: "string", Required: true},
+				}}},
+			},
+		}},
 	},
 }
 
@@ -171,27 +186,6 @@ func (vm *VM) readVersions(r *reader) {
 	}
 }
 
-func (vm *VM) readProof(r *reader) {
-	vm.Proof.Expect, _ = r.list("proof", "expect")
-	for i, line := range vm.Proof.Expect {
-		if strings.TrimSpace(line) == "" || strings.ContainsAny(line, "\r\n") {
-			r.errorAt([]string{"proof", "expect", strconv.Itoa(i)}, "Nothing that a line can hold",
-				"Each element is a part of one line on the console: not empty, and without line breaks.")
-		}
-	}
-	if text, ok := r.text("proof", "timeout"); ok {
-		timeout, err := time.ParseDuration(text)
-		if err != nil || timeout < time.Second {
-			r.errorAt([]string{"proof", "timeout"}, "Bad timeout", "%q is no time to wait: write, for instance, \"90s\" or \"5m\", at least \"1s\".", text)
-		}
-		vm.Proof.Timeout = timeout
-	}
-	vm.Proof.Memory = r.size(leastMemory, "A kernel and an idle BEAM hold more than that between them.", "proof", "memory")
-	if bytes := vm.Proof.Memory; bytes%mebibyte != 0 {
-		r.errorAt([]string{"proof", "memory"}, "Not whole MiB", "Emulators take memory in MiB: write \"%dMiB\" or \"%dMiB\".", bytes/mebibyte, bytes/mebibyte+1)
-	}
-}
-
 // CheckApp reports whether there is a Mix project where the VM's app should be.
 // It is apart from Load, since a definition of several VMs may name projects of
 // which only the one that is built need be there.
@@ -226,19 +220,38 @@ func (r *reader) errorAt(path []string, summary, format string, args ...any) {
 	r.diags = append(r.diags, diag)
 }
 
-// get returns the value at path, or null.
-func (r *reader) get(path []string) cty.Value {
+// at returns the value at path, in which repeated blocks are counted, or null.
+func (r *reader) at(path []string) cty.Value {
 	value := r.value
 	for _, name := range path {
 		if !value.IsKnown() || value.IsNull() {
 			return cty.NullVal(cty.DynamicPseudoType)
 		}
-		value = value.GetAttr(name)
+		if i, err := strconv.Atoi(name); err == nil {
+			value = value.Index(cty.NumberIntVal(int64(i)))
+		} else {
+			value = value.GetAttr(name)
+		}
 	}
+	return value
+}
+
+// get returns the value at path, or null.
+func (r *reader) get(path []string) cty.Value {
+	value := r.at(path)
 	if !value.IsWhollyKnown() {
 		return cty.NullVal(cty.DynamicPseudoType)
 	}
 	return value
+}
+
+// count is how many blocks of a repeated kind there are.
+func (r *reader) count(path ...string) int {
+	blocks := r.at(path)
+	if !blocks.IsKnown() || blocks.IsNull() {
+		return 0
+	}
+	return blocks.LengthInt()
 }
 
 func (r *reader) has(block string) bool {
@@ -251,6 +264,28 @@ func (r *reader) text(path ...string) (string, bool) {
 		return "", false
 	}
 	return value.AsString(), true
+}
+
+// textOr returns a text, or other.
+func (r *reader) textOr(other string, path ...string) string {
+	if text, ok := r.text(path...); ok {
+		return text
+	}
+	return other
+}
+
+// whole returns a whole number, or other.
+func (r *reader) whole(other int, path ...string) int {
+	value := r.get(path)
+	if value.IsNull() {
+		return other
+	}
+	n, accuracy := value.AsBigFloat().Int64()
+	if accuracy != big.Exact {
+		r.errorAt(path, "Not a whole number", "A %s has no fraction, and not so many digits.", path[len(path)-1])
+		return other
+	}
+	return int(n)
 }
 
 // list returns a list of strings; null elements are reported.
@@ -280,6 +315,16 @@ func (r *reader) checkName(block *hclsyntax.Block) {
 		r.diags = append(r.diags, errorAt(block.LabelRanges[0], fmt.Sprintf("Bad VM name %q", block.Labels[0]),
 			"It is also a directory and the host name, and so takes %s.", dnsLabelForm))
 	}
+}
+
+// Rename calls the VM something else than its label does: a variant of it, which
+// stands beside the others in build/. Its host name stays.
+func (v *VM) Rename(name string) error {
+	if !dnsLabel.MatchString(name) {
+		return fmt.Errorf("%q cannot name a VM: want %s", name, dnsLabelForm)
+	}
+	v.Name = name
+	return nil
 }
 
 func (r *reader) hostname(name string) string {

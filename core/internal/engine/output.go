@@ -124,9 +124,15 @@ func (e *Engine) manifest(l *leanResult, made *images, proof *vm.Proof) *report.
 			r.Lean.Dropped = append(r.Lean.Dropped, d.Application)
 		}
 	}
+	if checks := e.VM.Proof.Checks; !checks.Empty() {
+		r.Checks = &checks
+	}
 	if proof != nil {
-		r.Boot = report.Boot{Verified: true, MemoryMiB: int64(proof.MemoryMiB), Instructions: &report.Instructions{
-			Init: proof.Instructions.Init, Beam: proof.Instructions.BEAM, Ready: proof.Instructions.Ready}}
+		r.Boot = report.Boot{Verified: true, MemoryMiB: int64(proof.MemoryMiB)}
+	}
+	if proof != nil && proof.Instructions.Ready > 0 { // a VM that ends by itself may do so before that
+		r.Boot.Instructions = &report.Instructions{
+			Init: proof.Instructions.Init, Beam: proof.Instructions.BEAM, Ready: proof.Instructions.Ready}
 		r.Memory = &report.Memory{TotalMiB: proof.MemTotalKiB >> 10, IdleMiB: (proof.MemTotalKiB - proof.MemAvailableKiB) >> 10}
 	}
 	return r

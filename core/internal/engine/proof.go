@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/somebloke1/elixir-lean-lab/core/internal/check"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/store"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/verify"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
 
@@ -21,6 +23,10 @@ const (
 
 // prove boots the image, checks the app and powers it off. A proof that
 // succeeded is kept: an image is proven once.
+//
+// What is counted is the same boot whatever is asked. Requests and code come in a
+// second one, in which nothing is counted: guest time would run ahead of their
+// answers there, as idle time is skipped, and an evaluator adds to what is counted.
 func (e *Engine) prove(ctx context.Context, made *images) (*vm.Proof, error) {
 	if e.NoProof {
 		return nil, nil
@@ -30,7 +36,7 @@ func (e *Engine) prove(ctx context.Context, made *images) (*vm.Proof, error) {
 		return nil, err
 	}
 	entry, err := e.step(ctx, "boot proof", s, func(ctx context.Context, out, work string, ev ui.Step) error {
-		check, err := e.check(made)
+		counted, err := e.counted(made)
 		if err != nil {
 			return err
 		}
@@ -39,8 +45,12 @@ func (e *Engine) prove(ctx context.Context, made *images) (*vm.Proof, error) {
 			return err
 		}
 		defer console.Close()
-		check.Config.Console = console
-		proof, err := vm.Prove(ctx, check)
+		counted.Config.Console = console
+		proof, err := vm.Prove(ctx, counted)
+		if err == nil {
+			counted.Config.Console = nil
+			err = e.ask(ctx, counted.Config, work, ev)
+		}
 		if err != nil {
 			return fmt.Errorf("the image of vm %q does not work: %w", e.VM.Name, err)
 		}
@@ -64,13 +74,24 @@ func (e *Engine) prove(ctx context.Context, made *images) (*vm.Proof, error) {
 // proofStep depends on the image, on what is asked of it, and on QEMU.
 func (e *Engine) proofStep(ctx context.Context, image string) (store.Step, error) {
 	version, err := vm.Version(ctx, e.VM.Arch)
-	return store.Step{Kind: "proof", Scope: e.VM.Name, Inputs: store.Inputs{
+	checks := e.VM.Proof.Checks
+	inputs := store.Inputs{
 		"image":  image,
 		"memory": fmt.Sprint(e.proofMemoryMiB()),
-		"expect": strings.Join(e.VM.Proof.Expect, "\n"),
+		"expect": strings.Join(checks.Expect, "\n"),
 		"qemu":   version,
 		"recipe": "3",
-	}}, err
+	}
+	for i, h := range checks.HTTP {
+		inputs[fmt.Sprintf("http %d", i)] = h.String()
+	}
+	for i, c := range checks.Eval {
+		inputs[fmt.Sprintf("eval %d", i)] = fmt.Sprintf("%q is %q", c.Code, c.Result)
+	}
+	if checks.Exit != "" {
+		inputs["exit"] = checks.Exit
+	}
+	return store.Step{Kind: "proof", Scope: e.VM.Name, Inputs: inputs}, err
 }
 
 // proofMemoryMiB is the RAM of the proof: the budget, where there is one, so
@@ -83,8 +104,8 @@ func (e *Engine) proofMemoryMiB() int {
 	return int(memory >> 20)
 }
 
-// check is the proof that the definition asks for.
-func (e *Engine) check(made *images) (vm.Check, error) {
+// counted is the boot that the definition asks for.
+func (e *Engine) counted(made *images) (vm.Check, error) {
 	c := vm.Check{
 		Config: vm.Config{
 			Arch: e.VM.Arch, MemoryMiB: e.proofMemoryMiB(), CPUs: 1,
@@ -92,12 +113,35 @@ func (e *Engine) check(made *images) (vm.Check, error) {
 			// no hardware virtualisation.
 			Accel: "tcg", Count: true, Net: true,
 		},
-		Expect: e.VM.Proof.Expect, Timeout: e.VM.Proof.Timeout,
+		Expect: e.VM.Proof.Checks.Expect, Ends: e.VM.Proof.Checks.Exit == check.ExitClean, Timeout: e.VM.Proof.Timeout,
 	}
 	if e.VM.App == nil {
 		c.Eval, c.EvalResult = "1+1", "2"
 	}
 	return c, bundle(made, &c.Config)
+}
+
+// ask makes those checks that need a VM which runs with the host's clock.
+func (e *Engine) ask(ctx context.Context, cfg vm.Config, work string, show ui.Step) error {
+	asked := check.Set{HTTP: e.VM.Proof.Checks.HTTP, Eval: e.VM.Proof.Checks.Eval}
+	if asked.Empty() {
+		return nil
+	}
+	dir := filepath.Join(work, "vm")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	cfg.Count = false
+	started, err := verify.Start(ctx, cfg, dir, asked, e.VM.Proof.Timeout)
+	if err != nil {
+		return err
+	}
+	defer started.Kill()
+	result, err := started.Run(ctx, e.VM.Name, show)
+	if err != nil {
+		return err
+	}
+	return result.Err()
 }
 
 // bundle points a configuration at the bundle's files.

@@ -14,18 +14,34 @@ import (
 const listed = 20
 
 // Analysis prints what an image consists of, as text without escape sequences.
-// Depth 1 are groups, 2 their components, 3 the files and modules of these.
-func Analysis(w io.Writer, a *analyze.Analysis, depth int) error {
+// Depth 1 are groups, 2 their components, 3 the files and modules of these; with
+// only, these components and what is below them.
+func Analysis(w io.Writer, a *analyze.Analysis, depth int, only []*analyze.Component) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s", printable(a.Image), printable(a.Format))
 	if a.Compression != "" {
 		fmt.Fprintf(&b, ", %s", printable(a.Compression))
 	}
 	b.WriteString("\n\n")
-	rows := append(componentTree(a.Root, a.Root, 1, depth), row("together", a.Root, a.Root))
-	table(&b, []string{"component", "version", "files", "unpacked", "packed", "share"}, rows, 2)
+	var rows [][]string
+	for _, line := range a.Lines(depth, only) {
+		rows = append(rows, row(strings.Repeat("  ", line.Level-1)+line.Name, a, line.Component))
+	}
+	if len(only) == 0 {
+		rows = append(rows, row("together", a, a.Root))
+	}
+	head := []string{"component", "version", "files", "unpacked", "packed", "share"}
+	if a.Marginal != nil {
+		head = append(head, "marginal")
+	}
+	table(&b, head, rows, 2)
 	fmt.Fprintf(&b, "\naccounted for  %s of %s (%.2f %%)\n", size(a.AccountedBytes), size(a.Root.PackedBytes), floor(100*a.Accounted()))
-	unowned(&b, a, depth)
+	if a.Marginal != nil {
+		fmt.Fprintf(&b, "marginal       %s\n", printable(marginal(a.Marginal)))
+	}
+	if len(only) == 0 {
+		unowned(&b, a, depth)
+	}
 	for _, warning := range a.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", printable(warning))
 	}
@@ -33,30 +49,33 @@ func Analysis(w io.Writer, a *analyze.Analysis, depth int) error {
 	return err
 }
 
+// marginal says how marginal costs were measured.
+func marginal(m *analyze.Marginal) string {
+	how := fmt.Sprintf("what the image would lose, measured with %s (%s)", m.Command, strings.Trim(m.Version, "* "))
+	if m.Same {
+		return how + ", which makes its initrd byte for byte"
+	}
+	return fmt.Sprintf("%s: these are leanlab's settings, which make the root %s where the image has %s", how, size(m.RootBytes), size(m.InitrdBytes))
+}
+
 // floor cuts a percentage to the two digits that are printed, so that what is
 // not whole never looks like it.
 func floor(percent float64) float64 { return float64(int(percent*100)) / 100 }
 
-// componentTree are the lines below a component. Files of a group that has no
-// components, such as unowned, stand where files do.
-func componentTree(whole, c *analyze.Component, level, depth int) [][]string {
-	var rows [][]string
-	for _, child := range c.Children {
-		if level > depth || child.IsLeaf() && depth < 3 {
-			continue
-		}
-		rows = append(rows, row(strings.Repeat("  ", level-1)+child.Name, whole, child))
-		rows = append(rows, componentTree(whole, child, level+1, depth)...)
-	}
-	return rows
-}
-
-func row(name string, whole, c *analyze.Component) []string {
+func row(name string, a *analyze.Analysis, c *analyze.Component) []string {
 	share := "0.0 %"
-	if whole.PackedBytes > 0 {
-		share = fmt.Sprintf("%.1f %%", 100*float64(c.PackedBytes)/float64(whole.PackedBytes))
+	if whole := a.Root.PackedBytes; whole > 0 {
+		share = fmt.Sprintf("%.1f %%", 100*float64(c.PackedBytes)/float64(whole))
 	}
-	return []string{printable(name), printable(c.Version), strconv.Itoa(c.Files), size(c.Bytes), size(c.PackedBytes), share}
+	cells := []string{printable(name), printable(c.Version), strconv.Itoa(c.Files), size(c.Bytes), size(c.PackedBytes), share}
+	if a.Marginal == nil {
+		return cells
+	}
+	cost := "–"
+	if c.MarginalBytes != nil {
+		cost = strings.TrimPrefix(signed(*c.MarginalBytes), "+")
+	}
+	return append(cells, cost)
 }
 
 // unowned names the files that nobody owns.

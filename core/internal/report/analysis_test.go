@@ -46,6 +46,19 @@ func analysisOf(t testing.TB, name string, files map[string]string) *analyze.Ana
 	return a
 }
 
+// costs is shop, with marginal costs as if they had been measured.
+func costs(t testing.TB, same bool) *analyze.Analysis {
+	t.Helper()
+	a := shop(t)
+	a.Marginal = &analyze.Marginal{Command: "zstd -19", Version: "*** zstd v1.5.4 ***", RootBytes: 90_000, InitrdBytes: 95_000, Same: same}
+	for i, line := range a.Lines(2, nil) {
+		if n := line.PackedBytes - int64(100*i); line.Kind != "structure" {
+			line.MarginalBytes = &n
+		}
+	}
+	return a
+}
+
 // hostile are names that mean something to a terminal and to a browser.
 func hostile(t testing.TB) *analyze.Analysis {
 	return analysisOf(t, "</title><script>document.title='owned'</script>", map[string]string{
@@ -62,15 +75,23 @@ func TestAnalysisForPeople(t *testing.T) {
 	for name, test := range map[string]struct {
 		a     *analyze.Analysis
 		depth int
+		only  []string
 	}{
-		"analysis-groups.txt":  {shop(t), 1},
-		"analysis.txt":         {shop(t), 2},
-		"analysis-files.txt":   {shop(t), 3},
-		"analysis-hostile.txt": {hostile(t), 2},
-		"analysis-empty.txt":   {analysisOf(t, "empty", nil), 2},
+		"analysis-groups.txt":    {shop(t), 1, nil},
+		"analysis.txt":           {shop(t), 2, nil},
+		"analysis-files.txt":     {shop(t), 3, nil},
+		"analysis-component.txt": {shop(t), 3, []string{"plug", "app"}},
+		"analysis-marginal.txt":  {costs(t, true), 2, nil},
+		"analysis-other.txt":     {costs(t, false), 1, nil},
+		"analysis-hostile.txt":   {hostile(t), 2, nil},
+		"analysis-empty.txt":     {analysisOf(t, "empty", nil), 2, nil},
 	} {
+		only, err := test.a.Find(test.only)
+		if err != nil {
+			t.Fatal(err)
+		}
 		var b bytes.Buffer
-		if err := Analysis(&b, test.a, test.depth); err != nil {
+		if err := Analysis(&b, test.a, test.depth, only); err != nil {
 			t.Fatal(err)
 		}
 		if bytes.ContainsRune(b.Bytes(), 0x1b) {
@@ -87,7 +108,7 @@ func TestManyUnownedFilesAreCut(t *testing.T) {
 		files["/opt/"+strings.Repeat("x", i+1)] = "some"
 	}
 	var b bytes.Buffer
-	if err := Analysis(&b, analysisOf(t, "x", files), 2); err != nil {
+	if err := Analysis(&b, analysisOf(t, "x", files), 2, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(b.String(), "and 5 more: --depth 3 lists all") || strings.Count(b.String(), "/opt/") != listed {

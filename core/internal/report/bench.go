@@ -3,13 +3,11 @@ package report
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
-	"strings"
 )
 
 // BenchSchema is the version of the JSON that WriteBench writes and ReadBench reads.
-const BenchSchema = 1
+const BenchSchema = 2
 
 // Bench is what was measured of images, on one machine in one run.
 type Bench struct {
@@ -21,23 +19,92 @@ type Bench struct {
 // BenchHost is the machine that measured. Instructions and bytes do not depend
 // on it; wall time does.
 type BenchHost struct {
-	CPU     string            `json:"cpu"`  // model
-	CPUs    int               `json:"cpus"` // logical
-	System  string            `json:"system"`
-	Leanlab string            `json:"leanlab"` // version
-	QEMU    map[string]string `json:"qemu"`    // by the guest's architecture, as it names itself
+	Accelerator string            `json:"accelerator"` // of the boots whose instructions were counted
+	CPU         string            `json:"cpu"`         // model
+	CPUs        int               `json:"cpus"`        // logical
+	System      string            `json:"system"`
+	Leanlab     string            `json:"leanlab"` // version
+	QEMU        map[string]string `json:"qemu"`    // by the guest's architecture, as it names itself
 }
 
 // Measured is one image.
 type Measured struct {
-	Name         string         `json:"name"`
-	Path         string         `json:"path"`
-	Arch         string         `json:"arch"`
-	Bytes        Bytes          `json:"bytes"`
-	Instructions Instructions   `json:"instructions"` // without a network card: the same in every run
-	Memory       MeasuredMemory `json:"memory"`
-	Wall         *Wall          `json:"wall,omitempty"`
-	NoWall       string         `json:"no_wall,omitempty"` // why there is no wall time
+	Name    string         `json:"name"`
+	Path    string         `json:"path"`
+	Arch    string         `json:"arch"`
+	Digest  string         `json:"digest"` // SHA-256 of what was measured, lower-case hex
+	Built   Built          `json:"built"`
+	Bytes   Bytes          `json:"bytes"`
+	Boot    Phases         `json:"boot"` // without a network card: the same in every run
+	Memory  MeasuredMemory `json:"memory"`
+	Micro   []Micro        `json:"micro,omitempty"`    // in the order of MicroNames
+	NoMicro string         `json:"no_micro,omitempty"` // why there are none
+	Wall    *Wall          `json:"wall,omitempty"`
+	NoWall  string         `json:"no_wall,omitempty"` // why there is no wall time
+}
+
+// Built is how an image was built, as far as its manifest and its BEAM tell.
+type Built struct {
+	Strategy string            `json:"strategy,omitempty"`
+	Lean     string            `json:"lean,omitempty"`     // level
+	Emulator string            `json:"emulator,omitempty"` // "interpreter" or "jit"
+	Versions map[string]string `json:"versions,omitempty"` // "erlang": "27.3.4"; without a manifest "27"
+}
+
+// Phases are those of a boot: instructions that the guest executed in each of
+// them, and all until BEAM is ready.
+type Phases struct {
+	Kernel int64 `json:"kernel"` // from the kernel's entry until /init
+	Init   int64 `json:"init"`   // from there until BEAM is started
+	Beam   int64 `json:"beam"`   // from there until every application runs: the app's cold start
+	Ready  int64 `json:"ready"`  // together
+}
+
+// Micro is what an elementary operation of BEAM costs.
+type Micro struct {
+	Name         string `json:"name"`
+	Operations   int64  `json:"operations"`
+	Instructions int64  `json:"instructions"` // of the guest, for all of them
+}
+
+// Each is the cost of one operation; 0: there is no figure.
+func (f Micro) Each() float64 {
+	if f.Operations == 0 {
+		return 0
+	}
+	return float64(f.Instructions) / float64(f.Operations)
+}
+
+// micros are the figures that core/internal/bench's measuring module takes, and
+// what one operation is.
+var micros = []struct{ name, title, operation string }{
+	{"round_trip", "message", "A message to another process, and its answer."},
+	{"ets_insert", "ETS insert", "A tuple put into a table under a new key."},
+	{"ets_lookup", "ETS lookup", "A tuple looked up by its key."},
+	{"binary_append", "binary append", "Four bytes more at the end of a binary."},
+	{"binary_match", "binary match", "Four bytes off the front of a binary."},
+	{"list_fold", "list fold", "An element of a list, given to a fun."},
+	{"map_update", "map update", "A value of a map with a thousand keys, read and replaced."},
+	{"call", "call", "A call of the function that adds up Fibonacci numbers."},
+}
+
+// MicroNames are the names of the figures.
+func MicroNames() []string {
+	var names []string
+	for _, f := range micros {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// micro is the figure of that name, the zero value if there is none.
+func (m Measured) micro(name string) Micro {
+	for _, f := range m.Micro {
+		if f.Name == name {
+			return f
+		}
+	}
+	return Micro{}
 }
 
 // Bytes is what a user transfers.
@@ -89,86 +156,6 @@ func WriteBench(path string, b *Bench) error {
 	return replaceFile(path, append(data, '\n'))
 }
 
-// benchHead are the columns of a table; all but the first are figures.
-var benchHead = []string{"image", "download", "kernel", "to init", "to BEAM", "to ready", "idle memory", "smallest RAM", "wall, median"}
-
-func benchRow(m Measured) []string {
-	least, wall := "–", "–"
-	if m.Memory.LeastMiB > 0 {
-		least = fmt.Sprintf("%d MiB", m.Memory.LeastMiB)
-	}
-	if m.Wall != nil {
-		wall = fmt.Sprintf("%.0f ms (%.0f to %.0f, %d runs)", m.Wall.MedianMS, m.Wall.LeastMS, m.Wall.MostMS, m.Wall.Runs)
-	}
-	return []string{printable(m.Name), size(m.Bytes.Download), size(m.Bytes.Kernel),
-		mega(m.Instructions.Init), mega(m.Instructions.Beam), mega(m.Instructions.Ready),
-		kibibytes(m.Memory.IdleKiB), least, wall}
-}
-
-func benchRows(b *Bench) [][]string {
-	var rows [][]string
-	for _, m := range b.Images {
-		rows = append(rows, benchRow(m))
-	}
-	return rows
-}
-
-func kibibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/1024) }
-
-func microseconds(n int64) string { return fmt.Sprintf("%.0f ms", float64(n)/1e3) }
-
-// mega is a count of instructions.
-func mega(n int64) string { return fmt.Sprintf("%.2f M", float64(n)/1e6) }
-
-// BenchTable prints b for a terminal.
-func BenchTable(w io.Writer, b *Bench) error {
-	var text strings.Builder
-	table(&text, benchHead, benchRows(b), 1)
-	text.WriteString("\n" + benchNotes(b))
-	_, err := io.WriteString(w, text.String())
-	return err
-}
-
-// BenchMarkdown prints b as a table of GitHub Flavored Markdown.
-func BenchMarkdown(w io.Writer, b *Bench) error {
-	var text strings.Builder
-	row := func(cells []string) {
-		escaped := make([]string, len(cells))
-		for i, c := range cells {
-			escaped[i] = strings.ReplaceAll(c, "|", "\\|")
-		}
-		text.WriteString("| " + strings.Join(escaped, " | ") + " |\n")
-	}
-	row(benchHead)
-	text.WriteString("|---" + strings.Repeat("|---:", len(benchHead)-1) + "|\n")
-	for _, cells := range benchRows(b) {
-		row(cells)
-	}
-	text.WriteString("\n" + benchNotes(b))
-	_, err := io.WriteString(w, text.String())
-	return err
-}
-
-// benchNotes say what the figures are and where they come from.
-func benchNotes(b *Bench) string {
-	var text strings.Builder
-	text.WriteString("Instructions of the guest since the kernel's entry, counted by QEMU (-icount): every machine with this QEMU gets the same.\n")
-	seen := map[string]bool{}
-	for _, m := range b.Images {
-		if m.NoWall != "" && !seen[m.NoWall] {
-			seen[m.NoWall] = true
-			fmt.Fprintf(&text, "No wall time: %s.\n", strings.TrimRight(printable(m.NoWall), "."))
-		}
-	}
-	fmt.Fprintf(&text, "Measured by leanlab %s on %s, %d CPUs (%s).\n", printable(b.Host.Leanlab), printable(b.Host.CPU), b.Host.CPUs, printable(b.Host.System))
-	for _, arch := range []string{"x86_64", "aarch64"} {
-		if v := b.Host.QEMU[arch]; v != "" {
-			fmt.Fprintf(&text, "%s: %s.\n", arch, printable(v))
-		}
-	}
-	return text.String()
-}
-
 // BenchChange is a figure that differs from an earlier run's.
 type BenchChange struct {
 	Image, Figure string
@@ -191,19 +178,22 @@ func BenchChanges(before, now *Bench) []BenchChange {
 		if !ok {
 			continue
 		}
-		for _, f := range []struct {
-			name        string
-			before, now int64
-		}{
-			{"bytes to download", was.Bytes.Download, m.Bytes.Download},
-			{"bytes of kernel", was.Bytes.Kernel, m.Bytes.Kernel},
-			{"instructions to init", was.Instructions.Init, m.Instructions.Init},
-			{"instructions to ready", was.Instructions.Ready, m.Instructions.Ready},
-			{"KiB of idle memory", was.Memory.IdleKiB, m.Memory.IdleKiB},
-			{"MiB of smallest RAM", was.Memory.LeastMiB, m.Memory.LeastMiB},
-		} {
-			if f.before > 0 && f.now > 0 && f.before != f.now {
-				changes = append(changes, BenchChange{m.Name, f.name, f.before, f.now})
+		figures := []BenchChange{
+			{m.Name, "bytes to download", was.Bytes.Download, m.Bytes.Download},
+			{m.Name, "bytes of kernel", was.Bytes.Kernel, m.Bytes.Kernel},
+			{m.Name, "instructions of the kernel", was.Boot.Kernel, m.Boot.Kernel},
+			{m.Name, "instructions of BEAM's start", was.Boot.Beam, m.Boot.Beam},
+			{m.Name, "instructions until ready", was.Boot.Ready, m.Boot.Ready},
+			{m.Name, "KiB of idle memory", was.Memory.IdleKiB, m.Memory.IdleKiB},
+			{m.Name, "MiB of smallest RAM", was.Memory.LeastMiB, m.Memory.LeastMiB},
+		}
+		for _, f := range micros {
+			figures = append(figures, BenchChange{m.Name, "instructions of 1000 × " + f.title,
+				int64(1000 * was.micro(f.name).Each()), int64(1000 * m.micro(f.name).Each())})
+		}
+		for _, f := range figures {
+			if f.Before > 0 && f.Now > 0 && f.Before != f.Now {
+				changes = append(changes, f)
 			}
 		}
 	}

@@ -1,9 +1,11 @@
 package report
 
 import (
+	"cmp"
 	_ "embed"
 	"html/template"
 	"io"
+	"slices"
 )
 
 //go:embed bench.html
@@ -20,8 +22,8 @@ type chart struct {
 
 // bar is one image's. Its segments are percent of the longest bar.
 type bar struct {
-	Name, Text string
-	Segments   []segment
+	Name, Text, Ratio string
+	Segments          []segment
 }
 
 type segment struct {
@@ -33,38 +35,43 @@ type segment struct {
 // BenchHTML writes a page with a chart for each figure, complete in itself.
 func BenchHTML(w io.Writer, b *Bench) error {
 	return benchTemplate.Execute(w, struct {
-		Charts []chart
-		Head   []string
-		Rows   [][]string
-		Notes  string
-	}{charts(b), benchHead, benchRows(b), benchNotes(b)})
+		Charts    []chart
+		Micro     []chart
+		MicroNote string
+		Tables    []benchTable
+		Notes     []string
+	}{charts(b), microCharts(b), microNote, benchTables(b), benchNotes(b)})
 }
 
-// charts leaves out what no image has.
+// charts are the figures of whole images. What no image has is left out.
 func charts(b *Bench) []chart {
-	all := []chart{
-		draw(b, "To download", "What a user transfers.", []string{"kernel", "root file system"}, size, func(m Measured) []int64 {
-			return []int64{m.Bytes.Kernel, m.Bytes.Root}
+	return slices.DeleteFunc([]chart{
+		draw(b, "To download", "What a user transfers.", []string{"kernel", "root file system"}, weight, func(m Measured) []float64 {
+			return []float64{float64(m.Bytes.Kernel), float64(m.Bytes.Root)}
 		}),
-		draw(b, "Instructions until ready", "Executed by the guest since the kernel's entry; every machine with the same QEMU counts the same.",
-			[]string{"kernel, until /init", "/init, until BEAM", "BEAM, until every application runs"}, mega, func(m Measured) []int64 {
-				return []int64{m.Instructions.Init, m.Instructions.Beam - m.Instructions.Init, m.Instructions.Ready - m.Instructions.Beam}
-			}),
-		draw(b, "Memory in use when idle", "MemTotal less MemAvailable when BEAM is ready.", nil, kibibytes, func(m Measured) []int64 {
-			return []int64{m.Memory.IdleKiB}
+		draw(b, "Instructions until ready", phasesNote, []string{"kernel", "init", "BEAM"}, mega, func(m Measured) []float64 {
+			return []float64{float64(m.Boot.Kernel), float64(m.Boot.Init), float64(m.Boot.Beam)}
 		}),
-		draw(b, "Smallest RAM", "With which it comes up and goes down in order; searched for by booting.", nil, kibibytes, func(m Measured) []int64 {
-			return []int64{m.Memory.LeastMiB << 10}
+		draw(b, "Memory in use when idle", "MemTotal less MemAvailable when BEAM is ready.", nil, kibibytes, func(m Measured) []float64 {
+			return []float64{float64(m.Memory.IdleKiB)}
 		}),
-		draw(b, "Wall time until ready", "Under hardware virtualisation, the median of several boots.", nil, microseconds, func(m Measured) []int64 {
+		draw(b, "Smallest RAM", "With which it comes up and goes down in order; searched for by booting.", nil, mebibytes, func(m Measured) []float64 {
+			return []float64{float64(m.Memory.LeastMiB)}
+		}),
+		draw(b, "Wall time until ready", "Under hardware virtualisation, the median of several boots.", nil, milliseconds, func(m Measured) []float64 {
 			if m.Wall == nil {
-				return []int64{0}
+				return []float64{0}
 			}
-			return []int64{int64(m.Wall.MedianMS * 1e3)}
+			return []float64{m.Wall.MedianMS}
 		}),
-	}
+	}, func(c chart) bool { return len(c.Bars) == 0 })
+}
+
+// microCharts are small ones, one for each operation.
+func microCharts(b *Bench) []chart {
 	var some []chart
-	for _, c := range all {
+	for _, f := range micros {
+		c := draw(b, f.title, f.operation, nil, each, func(m Measured) []float64 { return []float64{m.micro(f.name).Each()} })
 		if len(c.Bars) > 0 {
 			some = append(some, c)
 		}
@@ -73,20 +80,25 @@ func charts(b *Bench) []chart {
 }
 
 // draw makes a chart of figures that add up to an image's bar.
-func draw(b *Bench, title, note string, legend []string, text func(int64) string, figures func(Measured) []int64) chart {
+func draw(b *Bench, title, note string, legend []string, text func(float64) string, figures func(Measured) []float64) chart {
 	c := chart{Title: title, Note: note, Legend: legend}
-	var longest int64
+	var longest, first float64
 	for _, m := range b.Images {
 		longest = max(longest, sum(figures(m)))
 	}
 	for _, m := range b.Images {
 		parts := figures(m)
-		if sum(parts) == 0 {
+		whole := sum(parts)
+		if whole == 0 {
 			continue
 		}
-		one := bar{Name: printable(m.Name), Text: text(sum(parts))}
+		one := bar{Name: printable(m.Name), Text: text(whole)}
+		if first > 0 {
+			one.Ratio = ratio(whole / first)
+		}
+		first = cmp.Or(first, whole)
 		for i, n := range parts {
-			s := segment{Class: []string{"a", "b", "c"}[i], Title: text(n), Percent: 100 * float64(n) / float64(longest)}
+			s := segment{Class: []string{"a", "b", "c"}[i], Title: text(n), Percent: 100 * n / longest}
 			if legend != nil {
 				s.Title = legend[i] + ": " + s.Title
 			}
@@ -97,7 +109,7 @@ func draw(b *Bench, title, note string, legend []string, text func(int64) string
 	return c
 }
 
-func sum(list []int64) (n int64) {
+func sum(list []float64) (n float64) {
 	for _, v := range list {
 		n += v
 	}

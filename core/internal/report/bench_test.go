@@ -3,28 +3,49 @@ package report
 import (
 	"bytes"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
 )
 
 func benchSample() *Bench {
 	return &Bench{
 		Schema: BenchSchema,
-		Host:   BenchHost{CPU: "Model 1", CPUs: 2, System: "Linux 6.12 x86_64", Leanlab: "0.1.0", QEMU: map[string]string{"x86_64": "QEMU emulator version 7.2"}},
+		Host:   BenchHost{Accelerator: "tcg", CPU: "Model 1", CPUs: 2, System: "Linux 6.12 x86_64", Leanlab: "0.1.0", QEMU: map[string]string{"x86_64": "QEMU emulator version 7.2"}},
 		Images: []Measured{
-			{Name: "interpreter", Path: "build/a", Arch: "x86_64", Bytes: Bytes{Download: 6_790_000, Kernel: 1_830_000, Root: 4_960_000},
-				Instructions: Instructions{Init: 464_000_000, Beam: 464_400_000, Ready: 950_702_265},
-				Memory:       MeasuredMemory{GivenMiB: 128, TotalKiB: 119444, IdleKiB: 46260, LeastMiB: 52},
-				Wall:         &Wall{Accelerator: "kvm", Runs: 5, MedianMS: 412.5, LeastMS: 401, MostMS: 460.25}},
-			{Name: "jit | <b>", Path: "build/b", Arch: "x86_64", Bytes: Bytes{Download: 7_080_000, Kernel: 1_830_000, Root: 5_250_000},
-				Instructions: Instructions{Init: 480_000_000, Beam: 480_400_000, Ready: 1_450_000_000},
-				Memory:       MeasuredMemory{GivenMiB: 128, TotalKiB: 119444, IdleKiB: 54260},
-				NoWall:       "no KVM: permission denied."},
+			{Name: "interpreter", Path: "build/a", Arch: "x86_64",
+				Built:  Built{Strategy: "custom", Lean: "closure", Emulator: "interpreter", Versions: map[string]string{"linux": "6.12.107", "erlang": "27.3.4", "elixir": "1.18.3"}},
+				Bytes:  Bytes{Download: 6_790_000, Kernel: 1_830_000, Root: 4_960_000},
+				Boot:   Phases{Kernel: 464_000_000, Init: 400_000, Beam: 486_302_265, Ready: 950_702_265},
+				Memory: MeasuredMemory{GivenMiB: 128, TotalKiB: 119444, IdleKiB: 46260, LeastMiB: 52},
+				Micro:  sampleMicro(1), Wall: &Wall{Accelerator: "kvm", Runs: 5, MedianMS: 412.5, LeastMS: 401, MostMS: 460.25}},
+			{Name: "jit | <b>", Path: "build/b", Arch: "x86_64",
+				Built:  Built{Emulator: "jit", Versions: map[string]string{"erlang": "27"}},
+				Bytes:  Bytes{Download: 7_080_000, Kernel: 1_830_000, Root: 5_250_000},
+				Boot:   Phases{Kernel: 480_000_000, Init: 400_000, Beam: 969_600_000, Ready: 1_450_000_000},
+				Memory: MeasuredMemory{GivenMiB: 128, TotalKiB: 119444, IdleKiB: 54260},
+				Micro:  sampleMicro(3), NoWall: "no KVM: permission denied."},
+			{Name: "disk", Path: "build/c", Arch: "x86_64",
+				Bytes:   Bytes{Download: 8_080_000, Kernel: 1_830_000, Root: 6_250_000},
+				Boot:    Phases{Kernel: 180_000_000, Init: 400_000, Beam: 869_600_000, Ready: 1_050_000_000},
+				Memory:  MeasuredMemory{GivenMiB: 128, TotalKiB: 119444, IdleKiB: 24260},
+				NoMicro: "it has no initrd", NoWall: "no KVM: permission denied."},
 		},
 	}
+}
+
+// sampleMicro are figures, divided.
+func sampleMicro(by int64) []Micro {
+	var some []Micro
+	for i, name := range MicroNames() {
+		some = append(some, Micro{Name: name, Operations: 1000, Instructions: int64(i+1) * 150_000 / by})
+	}
+	return some
 }
 
 func TestBenchTablesAreAsOnFile(t *testing.T) {
@@ -57,6 +78,36 @@ func TestABenchPageShowsNamesAsText(t *testing.T) {
 	}
 	if text := got.String(); strings.Contains(text, "<b>") || !strings.Contains(text, "jit | &lt;b&gt;") {
 		t.Error("the name of an image is not escaped")
+	}
+}
+
+func TestABenchPageInLightAndDarkAndOnAPhone(t *testing.T) {
+	t.Parallel()
+	var html bytes.Buffer
+	if err := BenchHTML(&html, benchSample()); err != nil {
+		t.Fatal(err)
+	}
+	p := openHTML(t, html.Bytes(), "table", 1280, 1000)
+	lengths := js[[]float64](p, `[...document.querySelectorAll("section:nth-of-type(2) .track")].map(t =>
+		[...t.children].reduce((sum, segment) => sum + segment.getBoundingClientRect().width, 0) / t.getBoundingClientRect().width)`)
+	for i, m := range benchSample().Images { // a segment that hardly is one is a pixel wide
+		if want := float64(m.Boot.Ready) / 1450e6; i >= len(lengths) || math.Abs(lengths[i]-want) > .004 {
+			t.Errorf("the bars of the boot are %.3f long, want %.3f at %d", lengths, want, i)
+		}
+	}
+	var backgrounds []string
+	for _, scheme := range []string{"light", "dark"} {
+		p.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
+		backgrounds = append(backgrounds, js[string](p, `getComputedStyle(document.body).backgroundColor`))
+		p.screenshot("bench-" + scheme + ".png")
+	}
+	if backgrounds[0] == backgrounds[1] {
+		t.Errorf("light and dark are both %s", backgrounds[0])
+	}
+	p.do(emulation.SetDeviceMetricsOverride(390, 844, 3, true))
+	p.screenshot("bench-phone.png")
+	if wide := js[int](p, `document.documentElement.scrollWidth`); wide > 390 {
+		t.Errorf("on a phone of 390 pixels the page is %d wide", wide)
 	}
 }
 
@@ -96,8 +147,13 @@ func TestChangesAreThoseOfImagesThatBothHave(t *testing.T) {
 	now.Images[0].Memory.LeastMiB = 0 // not searched for this time
 	now.Images[1].Name = "another"
 	now.Images[1].Bytes.Download = 1
+	now.Images[0].Micro[1].Instructions += 9000
+	now.Images[0].Micro[1].Operations *= 2 // of as many more, each costs less
+	want := []BenchChange{
+		{"interpreter", "bytes to download", 6_790_000, 7_129_500},
+		{"interpreter", "instructions of 1000 × ETS insert", 300_000, 154_500},
+	}
 	got := BenchChanges(before, now)
-	want := []BenchChange{{"interpreter", "bytes to download", 6_790_000, 7_129_500}}
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v, want %+v", got, want)
 	}

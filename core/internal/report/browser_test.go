@@ -33,6 +33,16 @@ type page struct {
 // openPage opens the page of a in headless Chromium, in a window of that size.
 func openPage(t *testing.T, a *analyze.Analysis, width, height int) *page {
 	t.Helper()
+	var html bytes.Buffer
+	if err := HTML(&html, a); err != nil {
+		t.Fatal(err)
+	}
+	return openHTML(t, html.Bytes(), ".tile, .empty", width, height)
+}
+
+// openHTML opens a page, and waits until it has what the selector selects.
+func openHTML(t *testing.T, html []byte, ready string, width, height int) *page {
+	t.Helper()
 	var browser string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
@@ -44,11 +54,7 @@ func openPage(t *testing.T, a *analyze.Analysis, width, height int) *page {
 		t.Skip("neither chromium nor google-chrome is installed (Debian: chromium)")
 	}
 	file := filepath.Join(t.TempDir(), "page.html")
-	var html bytes.Buffer
-	if err := HTML(&html, a); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, html.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(file, html, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.WindowSize(width, height))
@@ -73,7 +79,7 @@ func openPage(t *testing.T, a *analyze.Analysis, width, height int) *page {
 		}
 	})
 	p.do(log.Enable(), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}),
-		chromedp.Navigate("file://"+file), chromedp.WaitReady(".tile, .empty", chromedp.ByQuery))
+		chromedp.Navigate("file://"+file), chromedp.WaitReady(ready, chromedp.ByQuery))
 	t.Cleanup(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -258,6 +264,35 @@ func TestThePageInLightAndDarkAndOnAPhone(t *testing.T) {
 	if wide := js[int](p, `document.documentElement.scrollWidth`); wide > 390 {
 		t.Errorf("on a phone of 390 pixels the page is %d wide", wide)
 	}
+}
+
+func TestThePageHasMarginalCostsWhereTheyWereMeasured(t *testing.T) {
+	t.Parallel()
+	heads := `[...document.querySelectorAll("thead th")].map(th => th.textContent).join(" ")`
+	if got := js[string](openPage(t, shop(t), 1280, 800), heads); got != "part packed unpacked share" {
+		t.Errorf("without, the table has %s", got)
+	}
+	a := costs(t, true)
+	p := openPage(t, a, 1280, 800)
+	if got := js[string](p, heads); got != "part packed marginal unpacked share" {
+		t.Errorf("the table has %s", got)
+	}
+	first := a.Root.Children[0]
+	if got, want := js[string](p, `[...document.querySelectorAll("tbody tr:first-child td")].slice(1, 3).map(td => td.textContent).join(" ")`), size(first.PackedBytes)+" "+size(*first.MarginalBytes); got != want {
+		t.Errorf("the first part has %s, want %s", got, want)
+	}
+	if got := js[string](p, `document.querySelector("tbody").textContent`); !strings.Contains(got, "–") {
+		t.Errorf("structures cost something: %s", got)
+	}
+	// The tile is of the one file that all of BusyBox is.
+	p.do(chromedp.Focus(`#map [tabindex="0"]`, chromedp.ByQuery), chromedp.KeyEvent(kb.ArrowRight))
+	if got := js[string](p, `document.getElementById("tip").textContent`); !strings.Contains(got, "/bin/busybox") || !strings.Contains(got, "marginal19.") {
+		t.Errorf("the tip says %q", got)
+	}
+	if got := js[string](p, `document.querySelector("footer").textContent`); !strings.Contains(got, "measured with zstd -19 (zstd v1.5.4), which makes its initrd byte for byte") {
+		t.Errorf("the footer says %q", got)
+	}
+	p.screenshot("marginal.png")
 }
 
 func TestAnEmptyImageHasAPage(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/somebloke1/elixir-lean-lab/core/internal/check"
 )
 
 // Schema is the version of the manifest's schema that this package writes and
@@ -29,6 +31,7 @@ type Manifest struct {
 	Components    []Component `json:"components"`
 	Sources       []Source    `json:"sources"`
 	Boot          Boot        `json:"boot"`
+	Checks        *check.Set  `json:"checks,omitempty"` // what the definition asks of the image; nil: nothing beyond a boot
 	Memory        *Memory     `json:"memory,omitempty"` // nil: not measured
 	Lean          Lean        `json:"lean"`
 	Budget        Budget      `json:"budget"`
@@ -63,9 +66,9 @@ type Source struct {
 
 // Boot is the proof that the image works.
 type Boot struct {
-	Verified     bool          `json:"verified"`   // booted, answered, and powered off by itself
-	MemoryMiB    int64         `json:"memory_mib"` // the guest's, for the proof; 0 when there was none
-	Instructions *Instructions `json:"instructions,omitempty"`
+	Verified     bool          `json:"verified"`               // booted, did what Checks ask, and powered off by itself
+	MemoryMiB    int64         `json:"memory_mib"`             // the guest's, for the proof; 0 when there was none
+	Instructions *Instructions `json:"instructions,omitempty"` // nil: no proof, or a VM that ended by itself before it was ready
 }
 
 // Instructions are guest instructions since the kernel's entry, counted under
@@ -118,7 +121,13 @@ func (m *Manifest) Validate() error {
 	c.artifacts(m)
 	c.components(m.Components)
 	c.sources(m.Sources)
-	c.boot(m.Boot)
+	c.boot(m)
+	if m.Checks != nil {
+		c.check(!m.Checks.Empty(), "checks: are there, but ask nothing")
+		for _, f := range m.Checks.Faults() {
+			c.check(false, "checks.%s: %v", strings.Join(f.Path, "."), f)
+		}
+	}
 	if mem := m.Memory; mem != nil {
 		c.check(mem.TotalMiB > 0, "memory.total_mib: is %d", mem.TotalMiB)
 		c.check(mem.IdleMiB > 0 && mem.IdleMiB <= mem.TotalMiB, "memory.idle_mib: is %d of %d", mem.IdleMiB, mem.TotalMiB)
@@ -179,14 +188,15 @@ func (c *checker) sources(sources []Source) {
 	}
 }
 
-func (c *checker) boot(b Boot) {
+func (c *checker) boot(m *Manifest) {
+	b := m.Boot
 	if !b.Verified {
 		c.check(b.Instructions == nil, "boot.instructions: were counted in a boot that was not verified")
 		return
 	}
 	c.check(b.MemoryMiB > 0, "boot.memory_mib: is %d", b.MemoryMiB)
 	if i := b.Instructions; i == nil {
-		c.check(false, "boot.instructions: are missing from a verified boot")
+		c.check(m.Checks != nil && m.Checks.Exit == check.ExitClean, "boot.instructions: are missing from a verified boot")
 	} else {
 		c.check(0 < i.Init && i.Init <= i.Beam && i.Beam <= i.Ready, "boot.instructions: init %d, beam %d, ready %d are not in order", i.Init, i.Beam, i.Ready)
 	}
@@ -265,6 +275,10 @@ func (m Manifest) withoutNils() Manifest {
 	m.Sources = orEmpty(m.Sources)
 	m.Lean.Kept = orEmpty(m.Lean.Kept)
 	m.Lean.Dropped = orEmpty(m.Lean.Dropped)
+	if m.Checks != nil {
+		checks := m.Checks.With(check.Set{}) // of which empty lists are not written
+		m.Checks = &checks
+	}
 	return m
 }
 

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/somebloke1/elixir-lean-lab/core/internal/check"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -36,7 +38,9 @@ func whole() *Manifest {
 			{Name: "linux", Series: "6.12", Version: "6.12.107", Origin: "debian", SHA256: someDigest},
 			{Name: "busybox", Series: "1.37", Version: "1.37.0", Origin: "upstream", URL: "https://busybox.net/downloads/busybox-1.37.0.tar.bz2", SHA256: someDigest},
 		},
-		Boot:      Boot{Verified: true, MemoryMiB: 64, Instructions: &Instructions{Init: 752_104_331, Beam: 801_002_116, Ready: 1_482_220_014}},
+		Boot: Boot{Verified: true, MemoryMiB: 64, Instructions: &Instructions{Init: 752_104_331, Beam: 801_002_116, Ready: 1_482_220_014}},
+		Checks: &check.Set{Expect: []string{"listening"}, HTTP: []check.HTTP{{Port: 4000, Path: "/health", Status: 200, Body: "ok"}},
+			Eval: []check.Eval{{Code: "1 + 1", Result: "2"}}},
 		Memory:    &Memory{TotalMiB: 53, IdleMiB: 31, MinMiB: 60},
 		Lean:      Lean{Level: "closure", Kept: []string{"elixir", "kernel", "stdlib"}, Dropped: []string{"compiler"}},
 		Budget:    Budget{SizeBytes: 8_000_000, MemoryBytes: 64 << 20},
@@ -48,7 +52,7 @@ func whole() *Manifest {
 func bare() *Manifest {
 	m := whole()
 	m.Components, m.Sources, m.Memory, m.Lean, m.Budget, m.Boot = nil, nil, nil, Lean{Level: "none"}, Budget{}, Boot{}
-	m.BuiltWith.Tools = nil
+	m.Checks, m.BuiltWith.Tools = nil, nil
 	return m
 }
 
@@ -141,6 +145,9 @@ func TestAnImpossibleManifestIsNeitherWrittenNorRead(t *testing.T) {
 		"components[0].packed_bytes: is -1":            func(m *Manifest) { m.Components[0].PackedBytes = -1 },
 		"sources[0].version: is empty":                 func(m *Manifest) { m.Sources[0].Version = "" },
 		"boot.instructions: are missing":               func(m *Manifest) { m.Boot.Instructions = nil },
+		"checks: are there, but ask nothing":           func(m *Manifest) { m.Checks = &check.Set{} },
+		"checks.http.0.port: Bad port: 0 is no port":   func(m *Manifest) { m.Checks.HTTP[0].Port = 0 },
+		"checks.exit: A VM that ends by itself cannot": func(m *Manifest) { m.Checks.Exit = check.ExitClean },
 		"boot.instructions: were counted":              func(m *Manifest) { m.Boot.Verified = false },
 		"boot.instructions: init 9000000000, beam 801": func(m *Manifest) { m.Boot.Instructions.Init = 9_000_000_000 },
 		"memory.idle_mib: is 54 of 53":                 func(m *Manifest) { m.Memory.IdleMiB = 54 },
@@ -169,6 +176,11 @@ func TestAnImpossibleManifestIsNeitherWrittenNorRead(t *testing.T) {
 	}
 	if err := whole().Validate(); err != nil {
 		t.Errorf("the unspoilt one: %v", err)
+	}
+	task := whole()
+	task.Checks, task.Boot.Instructions, task.Memory = &check.Set{Exit: check.ExitClean}, nil, nil
+	if err := task.Validate(); err != nil {
+		t.Errorf("one that ended before it was ready: %v", err)
 	}
 }
 

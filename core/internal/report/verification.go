@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,8 +12,9 @@ import (
 
 // Verification is what was checked of a running image.
 type Verification struct {
-	Image  string  `json:"image"`
-	Checks []Check `json:"checks"` // in the order in which they were made
+	Image   string   `json:"image"`
+	Checks  []Check  `json:"checks"`            // in the order in which they were made
+	Console []string `json:"console,omitempty"` // its last lines, where a check failed
 }
 
 // Check is one of them. It passed when it neither failed nor was skipped.
@@ -49,8 +51,40 @@ func VerificationText(w io.Writer, v *Verification) error {
 			fmt.Fprintf(&text, "ok    %s (%v)\n", printable(c.Name), (time.Duration(c.Seconds*1000) * time.Millisecond))
 		}
 	}
+	text.WriteString(v.consoleText())
 	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+func (v *Verification) consoleText() string {
+	if len(v.Console) == 0 {
+		return ""
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "the last %d lines of the VM's console:\n", len(v.Console))
+	for _, line := range v.Console {
+		fmt.Fprintf(&text, "  | %s\n", printable(line))
+	}
+	return text.String()
+}
+
+// Err is what failed and what the console showed, or nil.
+func (v *Verification) Err() error {
+	n := v.Failed()
+	if n == 0 {
+		return nil
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d of %d checks failed", n, len(v.Checks))
+	for _, c := range v.Checks {
+		if c.Failure != "" {
+			fmt.Fprintf(&text, "\n%s: %s", c.Name, c.Failure)
+		}
+	}
+	if console := strings.TrimSuffix(v.consoleText(), "\n"); console != "" {
+		text.WriteString("\n" + console)
+	}
+	return errors.New(text.String())
 }
 
 // VerificationJSON writes v as JSON.
@@ -75,6 +109,7 @@ type junitSuite struct {
 	Skipped  int         `xml:"skipped,attr"`
 	Time     string      `xml:"time,attr"`
 	Cases    []junitCase `xml:"testcase"`
+	Out      string      `xml:"system-out,omitempty"`
 }
 
 type junitCase struct {
@@ -92,7 +127,7 @@ type junitMessage struct {
 
 // VerificationJUnit writes v as a JUnit report.
 func VerificationJUnit(w io.Writer, v *Verification) error {
-	suite := junitSuite{Name: v.Image, Tests: len(v.Checks), Failures: v.Failed()}
+	suite := junitSuite{Name: v.Image, Tests: len(v.Checks), Failures: v.Failed(), Out: strings.Join(v.Console, "\n")}
 	var seconds float64
 	for _, c := range v.Checks {
 		seconds += c.Seconds

@@ -1,0 +1,6 @@
+vm "custom" {
+  strategy = "custom"
+  http {
+    port = 4000
+  }
+}

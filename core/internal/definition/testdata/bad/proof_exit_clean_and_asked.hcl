@@ -1,0 +1,12 @@
+vm "custom" {
+  strategy = "custom"
+  app {
+    path = "app"
+  }
+  proof {
+    exit = "clean"
+    http {
+      port = 4000
+    }
+  }
+}

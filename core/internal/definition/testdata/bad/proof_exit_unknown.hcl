@@ -1,0 +1,9 @@
+vm "custom" {
+  strategy = "custom"
+  app {
+    path = "app"
+  }
+  proof {
+    exit = "0"
+  }
+}
