@@ -9,6 +9,9 @@ VM       ?=
 VARS     ?=
 # More flags for leanlab, such as --offline or --mirror=DIR.
 FLAGS    ?=
+# A Buildroot on this machine, for STRATEGY=buildroot; unset, the release that
+# hcl/buildroot.hcl names.
+BUILDROOT_DIR ?=
 # Flags of `leanlab run` for make run, and arguments of the app: RUN="-p 4000:4000 -- ARG"
 RUN      ?=
 
@@ -20,7 +23,9 @@ SOURCES    := go.mod go.sum $(shell find core plugins -type f ! -name '*_test.go
 
 SELECT := -f $(DEFINITION) $(if $(VM),--vm $(VM)) \
 	$(if $(findstring command,$(origin APP)),--var 'app=$(APP)') \
-	$(if $(ARCH),--var arch=$(ARCH)) $(foreach v,$(VARS),--var '$(v)')
+	$(if $(ARCH),--var arch=$(ARCH)) \
+	$(if $(filter buildroot,$(STRATEGY)),$(if $(BUILDROOT_DIR),--var 'buildroot_dir=$(abspath $(BUILDROOT_DIR))')) \
+	$(foreach v,$(VARS),--var '$(v)')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -66,12 +71,17 @@ $(MATRIX:%=matrix-%): matrix-%: $(BINARIES)
 	@bin/leanlab build --install -f hcl/bench.hcl --as $* $(FLAGS) \
 		--var emulator=$(word 1,$(subst -, ,$*)) --var root=$(word 2,$(subst -, ,$*)) --var level=$(word 3,$(subst -, ,$*)) >/dev/null
 
-.PHONY: linux-menuconfig busybox-menuconfig savedefconfig
+.PHONY: menuconfig linux-menuconfig busybox-menuconfig savedefconfig
+menuconfig: ## edit Buildroot's configuration; changes land in its defconfig (STRATEGY=buildroot)
 linux-menuconfig: ## edit the kernel's configuration; changes land in kernel-configs/
-busybox-menuconfig: ## edit BusyBox's configuration; changes land in plugins/custom/busybox.config
-savedefconfig: ## fold pending kernel edits back, and print the defconfig
-linux-menuconfig busybox-menuconfig savedefconfig: $(BINARIES)
+busybox-menuconfig: ## edit BusyBox's configuration; changes land in core/guest/busybox.config
+savedefconfig: ## fold pending edits back, and print the defconfig
+menuconfig linux-menuconfig busybox-menuconfig savedefconfig: $(BINARIES)
 	@bin/leanlab configure $@ $(SELECT) $(FLAGS)
+
+.PHONY: check-configs
+check-configs: ## are the defconfigs whole, and as Buildroot would save them? (the latter with BUILDROOT_DIR)
+	BUILDROOT_DIR=$(abspath $(BUILDROOT_DIR)) $(GO) test -count=1 -v -run CheckedIn ./plugins/buildroot
 
 .PHONY: build
 build: $(BINARIES) ## compile leanlab and its plugins into bin/

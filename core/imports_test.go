@@ -59,6 +59,7 @@ var mayImport = map[string][]string{
 	"core/cmd/leanlab":         {"core/internal/cli"},
 	"plugins/example":          {"core/builder"},
 	"plugins/custom":           public,
+	"plugins/buildroot":        public,
 }
 
 // testsMayImport is what any package's tests may import beside that: real parts

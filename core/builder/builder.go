@@ -152,6 +152,18 @@ type Step struct {
 	Needs   []string          // ids of steps whose results it reads
 	Sources []string          // names of sources it reads
 	Inputs  map[string]string // everything else that can change the result: name → value or digest
+
+	// KeepWork says that the step wants BuildRequest.Work back as it left it,
+	// for the same VM of the same project at the same path: the hours of
+	// somebody else's make are in there. Whatever the last run left counts for
+	// nothing but time: it may have been of other inputs, and it may have been
+	// killed anywhere. The step must tell, and the result must be the one that
+	// an empty directory gives.
+	KeepWork bool
+	// Downloads is the id of a step that it needs, or empty. That step's result
+	// holds a DownloadsFile, and the host fetches what stands there before this
+	// step runs: see BuildRequest.Downloads.
+	Downloads string
 }
 
 // BuildRequest asks for one step.
@@ -159,10 +171,19 @@ type BuildRequest struct {
 	Definition *Definition
 	Step       string
 	Out        string                   // absolute; empty, and published when the step succeeds
-	Work       string                   // absolute; scratch space, removed afterwards
+	Work       string                   // absolute; scratch space, empty and removed afterwards unless Step.KeepWork
 	Needs      map[string]string        // step id → its result directory; read-only
 	Sources    map[string]FetchedSource // by name
 	Jobs       int                      // how many processes to run side by side
+
+	// Downloads is an absolute directory that holds what the host fetched for
+	// Step.Downloads, each file at its Download.Path. It is kept and shared by
+	// all builds of the strategy: other files may be in it, and files may be
+	// added. Empty where the step names no downloads, and from a host that does
+	// not fetch them.
+	Downloads string
+	// Offline says that what the step runs must not touch a network either.
+	Offline bool
 }
 
 // FetchedSource is a verified source on disk.

@@ -14,7 +14,7 @@ var stepID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // Check holds a plan to the contract: at least one step, ids that are unique,
 // needs that stand before those who need them (so that there is no circle),
-// sources that are listed. The host and buildertest call it.
+// sources that are listed, downloads of a step that is needed. The host and buildertest call it.
 func (plan *Plan) Check() error {
 	if len(plan.Steps) == 0 {
 		return errors.New("the plan has no steps, so nothing would return a machine")
@@ -46,6 +46,9 @@ func (plan *Plan) Check() error {
 			if !sources[source] {
 				return fmt.Errorf("step %q reads source %q, which the plan does not list", s.ID, source)
 			}
+		}
+		if s.Downloads != "" && !slices.Contains(s.Needs, s.Downloads) {
+			return fmt.Errorf("step %q wants the downloads that step %q lists, and does not need that step", s.ID, s.Downloads)
 		}
 		steps[s.ID] = true
 	}

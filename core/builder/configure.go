@@ -30,8 +30,14 @@ type ConfigureRequest struct {
 	Definition *Definition
 	Tool       string // "linux-menuconfig", "savedefconfig": the names that make knows them by
 	Sources    map[string]FetchedSource
-	Work       string // absolute; scratch space
+	Work       string // absolute; kept for the next time
 	Jobs       int
+
+	// Needs holds what is in the store of the plan's steps, as it would be built
+	// now: step id → its result directory. None is built for a Configure.
+	Needs map[string]string
+	// Downloads is as in BuildRequest; the directory may not be there yet.
+	Downloads string
 }
 
 // configureWord is the plugin's command line argument before the request file.

@@ -121,7 +121,7 @@ func planToPB(p *Plan) *builderpb.Plan {
 			return &builderpb.Source{Name: s.Name, Series: s.Series}
 		}),
 		Steps: each(p.Steps, func(s Step) *builderpb.Step {
-			return &builderpb.Step{Id: s.ID, Title: s.Title, Needs: s.Needs, Sources: s.Sources, Inputs: s.Inputs}
+			return &builderpb.Step{Id: s.ID, Title: s.Title, Needs: s.Needs, Sources: s.Sources, Inputs: s.Inputs, KeepWork: s.KeepWork, Downloads: s.Downloads}
 		}),
 	}
 }
@@ -132,14 +132,14 @@ func planFromPB(p *builderpb.Plan) *Plan {
 			return Source{Name: s.GetName(), Series: s.GetSeries()}
 		}),
 		Steps: each(p.GetSteps(), func(s *builderpb.Step) Step {
-			return Step{ID: s.GetId(), Title: s.GetTitle(), Needs: s.GetNeeds(), Sources: s.GetSources(), Inputs: s.GetInputs()}
+			return Step{ID: s.GetId(), Title: s.GetTitle(), Needs: s.GetNeeds(), Sources: s.GetSources(), Inputs: s.GetInputs(), KeepWork: s.GetKeepWork(), Downloads: s.GetDownloads()}
 		}),
 	}
 }
 
 func buildRequestToPB(call string, r *BuildRequest) *builderpb.BuildRequest {
 	return &builderpb.BuildRequest{
-		Call: call, Definition: definitionToPB(r.Definition), Step: r.Step, Out: r.Out, Work: r.Work, Needs: r.Needs, Jobs: int32(r.Jobs),
+		Call: call, Definition: definitionToPB(r.Definition), Step: r.Step, Out: r.Out, Work: r.Work, Needs: r.Needs, Jobs: int32(r.Jobs), Downloads: r.Downloads, Offline: r.Offline,
 		Sources: eachValue(r.Sources, func(s FetchedSource) *builderpb.FetchedSource {
 			return &builderpb.FetchedSource{Version: s.Version, Path: s.Path, Sha256: s.SHA256}
 		}),
@@ -148,7 +148,7 @@ func buildRequestToPB(call string, r *BuildRequest) *builderpb.BuildRequest {
 
 func buildRequestFromPB(r *builderpb.BuildRequest) *BuildRequest {
 	return &BuildRequest{
-		Definition: definitionFromPB(r.GetDefinition()), Step: r.GetStep(), Out: r.GetOut(), Work: r.GetWork(), Needs: r.GetNeeds(), Jobs: int(r.GetJobs()),
+		Definition: definitionFromPB(r.GetDefinition()), Step: r.GetStep(), Out: r.GetOut(), Work: r.GetWork(), Needs: r.GetNeeds(), Jobs: int(r.GetJobs()), Downloads: r.GetDownloads(), Offline: r.GetOffline(),
 		Sources: eachValue(r.GetSources(), func(s *builderpb.FetchedSource) FetchedSource {
 			return FetchedSource{Version: s.GetVersion(), Path: s.GetPath(), SHA256: s.GetSha256()}
 		}),

@@ -82,7 +82,7 @@ func full(t *testing.T) (Description, *Definition, *Plan, *Machine) {
 			Console: true, Config: []byte(`{"a":1}`), Hostname: "h", Output: Output{Root: "disk", Compression: "xz"},
 		}, &Plan{
 			Sources: []Source{{Name: "linux", Series: "6.12"}},
-			Steps:   []Step{{ID: "s", Title: "S", Needs: []string{"n"}, Sources: []string{"linux"}, Inputs: map[string]string{"k": "v"}}},
+			Steps:   []Step{{ID: "s", Title: "S", Needs: []string{"n"}, Sources: []string{"linux"}, Inputs: map[string]string{"k": "v"}, KeepWork: true, Downloads: "n"}},
 		}, &Machine{
 			Kernel: ref("k"), Rootfs: ref("r"), Cmdline: "quiet", Libc: "musl",
 			Toolchain:  Toolchain{OTP: ref("otp"), Elixir: ref("ex"), Env: map[string]string{"CC": "cc"}},
@@ -113,7 +113,7 @@ func TestEveryFieldCrossesTheWire(t *testing.T) {
 	t.Parallel()
 	description, def, plan, machine := full(t)
 	buildReq := &BuildRequest{
-		Definition: def, Step: "s", Out: "/o", Work: "/w", Needs: map[string]string{"n": "/n"}, Jobs: 3,
+		Definition: def, Step: "s", Out: "/o", Work: "/w", Needs: map[string]string{"n": "/n"}, Jobs: 3, Downloads: "/d", Offline: true,
 		Sources: map[string]FetchedSource{"linux": {Version: "6.12.1", Path: "/l", SHA256: "00"}},
 	}
 	packageReq := &PackageRequest{Definition: def, Machine: machine, Rootfs: "/r.tar", Kernel: "/k", Out: "/o", Work: "/w"}

@@ -44,6 +44,14 @@ var source []byte
 // 730 kB, with musl-gcc 50 kB.
 func Source() []byte { return bytes.Clone(source) }
 
+//go:embed busybox.config
+var busybox []byte
+
+// BusyBoxConfig returns the fragment of a BusyBox .config, for its 1.37 and 1.38,
+// that has what /init starts (udhcpc) and what a person at the console needs.
+// Base: allnoconfig.
+func BusyBoxConfig() []byte { return bytes.Clone(busybox) }
+
 // Boot is what /init does with a VM. The zero value of a field leaves its
 // directive out.
 type Boot struct {

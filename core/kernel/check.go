@@ -74,6 +74,41 @@ func same(a, b string) bool {
 	return errA == nil && errB == nil && x == y
 }
 
+// Knows reports whether the tree defines a symbol.
+func (t *KconfigTree) Knows(name string) bool { return t.knows(name) }
+
+// Nearest is the symbol of the tree that is most likely meant by name, or "".
+func (t *KconfigTree) Nearest(name string) string {
+	known := func(yield func(string) bool) {
+		for n := range maps.Keys(t.symbols) {
+			if t.knows(n) && !yield(n) {
+				return
+			}
+		}
+	}
+	return nearest(name, known)
+}
+
+// Place is where a symbol is defined, with what a menu calls it.
+type Place struct {
+	File   string
+	Line   int
+	Prompt string
+}
+
+// Places lists the definitions of a symbol, in the order in which they are read.
+func (t *KconfigTree) Places(name string) []Place {
+	s := t.symbols[name]
+	if s == nil {
+		return nil
+	}
+	var places []Place
+	for _, e := range s.entries {
+		places = append(places, Place{File: e.file, Line: e.line, Prompt: e.prompt})
+	}
+	return places
+}
+
 func (t *KconfigTree) knows(name string) bool {
 	s := t.symbols[name]
 	return s != nil && len(s.entries) > 0
@@ -110,8 +145,8 @@ func (x *explainer) reason(s Symbol) string {
 	sym := x.tree.symbols[s.Name]
 	if !x.tree.knows(s.Name) {
 		msg := "unknown symbol"
-		if near := x.nearest(s.Name); near != "" {
-			msg += " (nearest: CONFIG_" + near + ")"
+		if near := x.tree.Nearest(s.Name); near != "" {
+			msg += " (nearest: " + Symbol{Name: near, Bare: s.Bare}.label() + ")"
 		}
 		return msg
 	}
@@ -132,17 +167,6 @@ func (x *explainer) reason(s Symbol) string {
 		return why
 	}
 	return x.noPrompt(sym)
-}
-
-func (x *explainer) nearest(name string) string {
-	known := func(yield func(string) bool) {
-		for n := range maps.Keys(x.tree.symbols) {
-			if x.tree.knows(n) && !yield(n) {
-				return
-			}
-		}
-	}
-	return nearest(name, known)
 }
 
 // wrongType says that the value is not of the symbol's type, where that is so.

@@ -99,7 +99,7 @@ func testTree(t testing.TB) *KconfigTree {
 
 func config(t *testing.T, text string) *Config {
 	t.Helper()
-	c, err := parseConfig(".config", strings.NewReader(text))
+	c, err := prefixed.parseConfig(".config", strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // Config is a .config: the value of every symbol that has one.
@@ -14,22 +15,27 @@ type Config struct {
 }
 
 // ReadConfig reads the .config at path.
-func ReadConfig(path string) (*Config, error) {
+func ReadConfig(path string) (*Config, error) { return prefixed.readConfig(path) }
+
+// ReadBuildrootConfig is ReadConfig for Buildroot, whose names have no CONFIG_.
+func ReadBuildrootConfig(path string) (*Config, error) { return bare.readConfig(path) }
+
+func (n notation) readConfig(path string) (*Config, error) {
 	r, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return parseConfig(path, r)
+	return n.parseConfig(path, r)
 }
 
-func parseConfig(path string, r io.Reader) (*Config, error) {
+func (n notation) parseConfig(path string, r io.Reader) (*Config, error) {
 	c := &Config{values: map[string]string{}}
 	sc := bufio.NewScanner(r)
-	for n := 1; sc.Scan(); n++ {
-		sym, ok, err := parseLine(sc.Text())
+	for line := 1; sc.Scan(); line++ {
+		sym, ok, err := n.parseLine(sc.Text())
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
+			return nil, fmt.Errorf("%s:%d: %w", path, line, err)
 		}
 		if ok {
 			c.set(sym.Name, sym.Value)
@@ -56,6 +62,9 @@ func (c *Config) Value(name string) string {
 	}
 	return "n"
 }
+
+// Names returns the symbols that the file mentions, in its order.
+func (c *Config) Names() []string { return slices.Clone(c.names) }
 
 // preset writes the .config that conf starts from: the symbols of base that no
 // request overrides, then every other option in tree as off, then the requests.

@@ -360,7 +360,7 @@ func writeFile(path string, edits []Edit, tree *KconfigTree) ([]Edit, error) {
 		if e.Line > len(lines) {
 			return nil, fmt.Errorf("%s changed since it was read: it has no line %d any more", path, e.Line)
 		}
-		sym, ok, err := parseLine(lines[e.Line-1])
+		sym, ok, err := prefixed.parseLine(lines[e.Line-1])
 		if err != nil || !ok || sym.Name != e.Name {
 			return nil, fmt.Errorf("%s:%d changed since it was read: CONFIG_%s is not there any more", path, e.Line, e.Name)
 		}

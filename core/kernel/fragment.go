@@ -24,61 +24,94 @@ type Symbol struct {
 	Name  string // without CONFIG_
 	Value string // as written: y, m, n (also for "is not set"), 42, 0x2a, or a quoted string
 	File  string
-	Line  int // from 1
+	Line  int  // from 1
+	Bare  bool // written without CONFIG_, as Buildroot does: BR2_ is part of its names
 }
 
 // String is the symbol's line in a .config.
 func (s Symbol) String() string {
 	if s.Value == "n" {
-		return "# CONFIG_" + s.Name + " is not set"
+		return "# " + s.label() + " is not set"
 	}
-	return "CONFIG_" + s.Name + "=" + s.Value
+	return s.label() + "=" + s.Value
+}
+
+// label is the symbol's name as it is written in a .config.
+func (s Symbol) label() string {
+	if s.Bare {
+		return s.Name
+	}
+	return "CONFIG_" + s.Name
+}
+
+// notation is how the lines of a .config look.
+type notation struct {
+	bare                         bool
+	setLine, unsetLine, nearMiss *regexp.Regexp
+}
+
+func newNotation(prefix string, bare bool) notation {
+	return notation{
+		bare:      bare,
+		setLine:   regexp.MustCompile(`^` + prefix + `([A-Za-z0-9_]+)=(y|m|n|-?[0-9]+|0[xX][0-9a-fA-F]+|"(?:[^"\\]|\\.)*")$`),
+		unsetLine: regexp.MustCompile(`^# ` + prefix + `([A-Za-z0-9_]+) is not set$`),
+		nearMiss:  regexp.MustCompile(`^#+\s*(CONFIG|BR2)_[A-Za-z0-9_]+\s+is\s+not\s+set`),
+	}
 }
 
 var (
-	setLine    = regexp.MustCompile(`^CONFIG_([A-Za-z0-9_]+)=(y|m|n|-?[0-9]+|0[xX][0-9a-fA-F]+|"(?:[^"\\]|\\.)*")$`)
-	unsetLine  = regexp.MustCompile(`^# CONFIG_([A-Za-z0-9_]+) is not set$`)
-	almostLine = regexp.MustCompile(`^#+\s*CONFIG_[A-Za-z0-9_]+\s+is\s+not\s+set`)
+	prefixed = newNotation("CONFIG_", false)
+	bare     = newNotation("", true)
 )
 
 // parseLine reads one line of a .config. ok is false for a comment or an empty line.
-func parseLine(line string) (sym Symbol, ok bool, err error) {
+func (n notation) parseLine(line string) (sym Symbol, ok bool, err error) {
 	line = strings.TrimRight(line, " \t\r")
-	if m := setLine.FindStringSubmatch(line); m != nil {
-		return Symbol{Name: m[1], Value: m[2]}, true, nil
+	if m := n.setLine.FindStringSubmatch(line); m != nil {
+		return Symbol{Name: m[1], Value: m[2], Bare: n.bare}, true, nil
 	}
-	if m := unsetLine.FindStringSubmatch(line); m != nil {
-		return Symbol{Name: m[1], Value: "n"}, true, nil
+	if m := n.unsetLine.FindStringSubmatch(line); m != nil {
+		return Symbol{Name: m[1], Value: "n", Bare: n.bare}, true, nil
 	}
-	if almostLine.MatchString(line) {
-		return Symbol{}, false, fmt.Errorf("%q would be read as a comment: write it as \"# CONFIG_NAME is not set\", with nothing after it", line)
+	name := Symbol{Name: "NAME", Bare: n.bare}.label()
+	if n.nearMiss.MatchString(line) {
+		return Symbol{}, false, fmt.Errorf("%q would be read as a comment: write it as \"# %s is not set\", with nothing after it", line, name)
 	}
 	if line == "" || strings.HasPrefix(line, "#") {
 		return Symbol{}, false, nil
 	}
-	return Symbol{}, false, fmt.Errorf("%q is not of the form CONFIG_NAME=value, \"# CONFIG_NAME is not set\" or a comment on a line of its own", line)
+	return Symbol{}, false, fmt.Errorf("%q is not of the form %s=value, \"# %s is not set\" or a comment on a line of its own", line, name, name)
 }
 
 // ParseFragment reads a fragment. Path is for its messages only. A line that is
 // no request and no comment is an error, since conf would skip it with a warning
 // that nobody sees; so is a symbol that occurs twice.
 func ParseFragment(path string, r io.Reader) (*Fragment, error) {
+	return prefixed.parse(path, r)
+}
+
+// ParseDefconfig is ParseFragment for Buildroot, whose names have no CONFIG_.
+func ParseDefconfig(path string, r io.Reader) (*Fragment, error) {
+	return bare.parse(path, r)
+}
+
+func (n notation) parse(path string, r io.Reader) (*Fragment, error) {
 	f := &Fragment{Path: path}
 	first := map[string]int{}
 	sc := bufio.NewScanner(r)
-	for n := 1; sc.Scan(); n++ {
-		sym, ok, err := parseLine(sc.Text())
+	for line := 1; sc.Scan(); line++ {
+		sym, ok, err := n.parseLine(sc.Text())
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
+			return nil, fmt.Errorf("%s:%d: %w", path, line, err)
 		}
 		if !ok {
 			continue
 		}
 		if at, dup := first[sym.Name]; dup {
-			return nil, fmt.Errorf("%s:%d: CONFIG_%s is already on line %d: keep one of them", path, n, sym.Name, at)
+			return nil, fmt.Errorf("%s:%d: %s is already on line %d: keep one of them", path, line, sym.label(), at)
 		}
-		first[sym.Name] = n
-		sym.File, sym.Line = path, n
+		first[sym.Name] = line
+		sym.File, sym.Line = path, line
 		f.Symbols = append(f.Symbols, sym)
 	}
 	if err := sc.Err(); err != nil {

@@ -21,8 +21,8 @@ func TestAFragmentHoldsRequestsAndComments(t *testing.T) {
 	t.Parallel()
 	f := parse(t, "a.config", "# a comment\n\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=n\nCONFIG_D=0x1F\nCONFIG_E=-1\nCONFIG_F=\"a \\\" b\"\n# CONFIG_G=y\n")
 	want := []Symbol{
-		{"A", "y", "a.config", 3}, {"B", "n", "a.config", 4}, {"C", "n", "a.config", 5},
-		{"D", "0x1F", "a.config", 6}, {"E", "-1", "a.config", 7}, {"F", `"a \" b"`, "a.config", 8},
+		{"A", "y", "a.config", 3, false}, {"B", "n", "a.config", 4, false}, {"C", "n", "a.config", 5, false},
+		{"D", "0x1F", "a.config", 6, false}, {"E", "-1", "a.config", 7, false}, {"F", `"a \" b"`, "a.config", 8, false},
 	}
 	if len(f.Symbols) != len(want) {
 		t.Fatalf("%v", f.Symbols)
@@ -60,7 +60,7 @@ func TestALaterFragmentOverridesAnEarlierOne(t *testing.T) {
 		parse(t, "a", "CONFIG_X=y\nCONFIG_Y=1\n"),
 		parse(t, "b", "# CONFIG_X is not set\n"),
 	})
-	if len(got) != 2 || got[0].Name != "Y" || got[1] != (Symbol{"X", "n", "b", 1}) {
+	if len(got) != 2 || got[0].Name != "Y" || got[1] != (Symbol{Name: "X", Value: "n", File: "b", Line: 1}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -105,7 +105,7 @@ func TestEveryCheckedInRequestHasItsReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = append(files, "../../plugins/custom/busybox.config")
+	files = append(files, "../guest/busybox.config")
 	for _, file := range files {
 		f, err := ReadFragment(file)
 		if err != nil {
@@ -122,7 +122,7 @@ func TestEveryCheckedInRequestHasItsReason(t *testing.T) {
 			if s.Line > 1 {
 				above = lines[s.Line-2]
 			}
-			if _, isRequest, _ := parseLine(above); isRequest || !strings.HasPrefix(above, "# ") {
+			if _, isRequest, _ := prefixed.parseLine(above); isRequest || !strings.HasPrefix(above, "# ") {
 				t.Errorf("%s:%d: CONFIG_%s has no reason in the line above", s.File, s.Line, s.Name)
 			}
 		}
@@ -143,7 +143,7 @@ func FuzzParseFragment(f *testing.F) {
 		}
 		// What was understood reads the same when written again.
 		for _, s := range frag.Symbols {
-			again, ok, err := parseLine(s.String())
+			again, ok, err := prefixed.parseLine(s.String())
 			if err != nil || !ok || again.Name != s.Name || again.Value != s.Value {
 				t.Fatalf("%q became %+v (%v)", s.String(), again, err)
 			}

@@ -107,6 +107,12 @@ func ReadKconfig(dirs []string, root string, env map[string]string) (*KconfigTre
 	return parseKconfig(root, read, env)
 }
 
+// ParseKconfig is ReadKconfig with the files that read returns, by the names
+// that source statements give them, for a project that generates some.
+func ParseKconfig(root string, read func(name string) ([]byte, error), env map[string]string) (*KconfigTree, error) {
+	return parseKconfig(root, read, env)
+}
+
 func parseKconfig(root string, read func(string) ([]byte, error), env map[string]string) (*KconfigTree, error) {
 	p := &kconfigParser{
 		tree: &KconfigTree{symbols: map[string]*kconfigSymbol{}},

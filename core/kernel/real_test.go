@@ -67,7 +67,7 @@ func busybox(t *testing.T) *Build {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile("../../plugins/custom/busybox.config")
+	text, err := os.ReadFile("../guest/busybox.config")
 	if err != nil {
 		t.Fatal(err)
 	}

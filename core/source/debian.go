@@ -18,12 +18,19 @@ import (
 	"sync"
 )
 
-// debianNames maps the names of sources to Debian's.
+// debianNames maps the names of sources to Debian's; empty where Debian has no
+// such source package.
 var debianNames = map[string]string{
-	"linux":   "linux",
-	"erlang":  "erlang",
-	"elixir":  "elixir-lang",
-	"busybox": "busybox",
+	"linux":     "linux",
+	"erlang":    "erlang",
+	"elixir":    "elixir-lang",
+	"busybox":   "busybox",
+	"buildroot": "",
+}
+
+// elsewhere says how else to come by what Debian does not have.
+var elsewhere = map[string]string{
+	"buildroot": "; a Buildroot on this machine can be used as it is: make BUILDROOT_DIR=path/to/buildroot",
 }
 
 // suiteNewest is asked when the configured suite does not have the series.
@@ -46,9 +53,10 @@ type debian struct {
 
 // suiteIndex is a suite whose lists apt has verified in this run.
 type suiteIndex struct {
-	config string // apt's configuration file
-	mirror string // URI of the archive's root
-	err    error  // or why there are none
+	config string            // apt's configuration file
+	mirror string            // URI of the archive's root
+	pool   map[string]string // digest of a source archive → its path; nil: not read yet
+	err    error             // or why there are no lists
 }
 
 func newDebian(o Options, aptEtc string) *debian {
@@ -58,6 +66,9 @@ func newDebian(o Options, aptEtc string) *debian {
 func (*debian) name() string { return OriginDebian }
 
 func (d *debian) find(ctx context.Context, req Request, want *Release) (found, error) {
+	if debianNames[req.Name] == "" {
+		return found{}, fmt.Errorf("Debian has no source package of %s%s", req.Name, elsewhere[req.Name])
+	}
 	if d.o.Offline {
 		if want != nil {
 			return found{}, errOffline
@@ -92,12 +103,7 @@ func (d *debian) find(ctx context.Context, req Request, want *Release) (found, e
 
 // findIn looks req up in one suite.
 func (d *debian) findIn(ctx context.Context, suite string, req Request, want *Release, mirrors []aptEntry) (found, error) {
-	index, ok := d.suites[suite]
-	if !ok {
-		if index = d.refresh(ctx, suite, "", mirrors); ctx.Err() == nil {
-			d.suites[suite] = index
-		}
-	}
+	index := d.sourceIndex(ctx, suite, mirrors)
 	if index.err != nil {
 		return found{}, index.err
 	}
@@ -149,6 +155,17 @@ func (d *debian) missing(ctx context.Context, url string) bool {
 	}
 	resp.Body.Close()
 	return resp.StatusCode == http.StatusNotFound
+}
+
+// sourceIndex is a suite's index of source packages, refreshed once in a run.
+func (d *debian) sourceIndex(ctx context.Context, suite string, mirrors []aptEntry) suiteIndex {
+	index, ok := d.suites[suite]
+	if !ok {
+		if index = d.refresh(ctx, suite, "", mirrors); ctx.Err() == nil {
+			d.suites[suite] = index
+		}
+	}
+	return index
 }
 
 // refresh has apt fetch and verify the lists of a suite, from the first mirror

@@ -77,7 +77,8 @@ func TestSavingALockKeepsWhatAnotherProcessAdded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	busybox := Known()[0]
+	known := Known()
+	busybox := known[slices.IndexFunc(known, func(r Release) bool { return r.Name == "busybox" })]
 	theirs.Set(busybox)
 	if err := theirs.Save(); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 
 // A mirror is a directory, perhaps served over HTTP, with
 //
-//	<file>          archives
+//	<file>          archives, also in subdirectories
 //	SHA256SUMS      the digest of each, as sha256sum(1) writes it
 //	index.hcl       source blocks: which archive answers which name and series
 //
@@ -98,7 +98,7 @@ func (m mirror) findLocked(ctx context.Context, want *Release) (found, error) {
 
 func (m mirror) found(r Release, file string) found {
 	if isHTTP(m.base) {
-		return found{release: r, url: m.location(url.PathEscape(file))}
+		return found{release: r, url: m.location((&url.URL{Path: file}).EscapedPath())}
 	}
 	return found{release: r, path: m.location(file)}
 }
@@ -149,7 +149,7 @@ func parseSums(text []byte) ([]sum, error) {
 		digest, file, ok := strings.Cut(line, " ")
 		file = strings.TrimPrefix(strings.TrimPrefix(file, " "), "*")
 		file = strings.TrimPrefix(file, "./")
-		if !ok || !sha256Pattern.MatchString(digest) || !filePattern.MatchString(file) {
+		if !ok || !sha256Pattern.MatchString(digest) || !validPoolPath(file) {
 			return nil, fmt.Errorf("line %d is not a SHA-256 digest and a file name", n)
 		}
 		out = append(out, sum{digest, file})
@@ -177,6 +177,28 @@ func Vendor(ctx context.Context, s *Sources, reqs []Request, dir string) error {
 	return nil
 }
 
+// VendorFile adds one more file to the mirror directory dir, at the path that it
+// is wanted at, so that the directory also serves a Buildroot as its primary
+// site. origin is as of GetFile.
+func VendorFile(ctx context.Context, s *Sources, f File, look []string, dir string) (origin string, err error) {
+	verified, origin, err := s.GetFile(ctx, f, look)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if err := addFile(verified, dir, sum{f.SHA256, f.Path}); err != nil {
+		return "", fmt.Errorf("add %s to %s: %w", f.Path, dir, err)
+	}
+	return origin, nil
+}
+
 // addToMirror publishes the archive first and the lists that name it last.
 func addToMirror(r Release, archive, dir string) error {
 	unlock, err := lockDir(dir)
@@ -184,7 +206,24 @@ func addToMirror(r Release, archive, dir string) error {
 		return err
 	}
 	defer unlock()
-	sumsPath, indexPath := filepath.Join(dir, mirrorSums), filepath.Join(dir, mirrorIndex)
+	indexPath := filepath.Join(dir, mirrorIndex)
+	releases, _, err := readReleases(indexPath)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := addFile(archive, dir, sum{r.SHA256, r.File}); err != nil {
+		return err
+	}
+	releases = slices.DeleteFunc(releases, func(have Release) bool { return have.request() == r.request() })
+	releases = append(releases, r)
+	slices.SortFunc(releases, compareReleases)
+	return writeReleases(indexPath, "# What this mirror answers for each name and series. Written by: leanlab sources vendor\n", releases)
+}
+
+// addFile publishes an archive and lists it in SHA256SUMS. The directory is
+// locked.
+func addFile(archive, dir string, line sum) error {
+	sumsPath := filepath.Join(dir, mirrorSums)
 	text, err := os.ReadFile(sumsPath)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -193,33 +232,28 @@ func addToMirror(r Release, archive, dir string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", sumsPath, err)
 	}
-	releases, _, err := readReleases(indexPath)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
 	for _, s := range sums {
-		if s.file == r.File && s.sha256 != r.SHA256 {
+		if s.file == line.file && s.sha256 != line.sha256 {
 			return fmt.Errorf("another archive with that name, sha256 %s, is there; use another directory", s.sha256)
 		}
 	}
-	if err := copyArchive(archive, filepath.Join(dir, r.File), r.SHA256); err != nil {
+	path := filepath.Join(dir, line.file)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	if line := (sum{r.SHA256, r.File}); !slices.Contains(sums, line) {
-		sums = append(sums, line)
+	if err := copyArchive(archive, path, line.sha256); err != nil {
+		return err
 	}
+	if slices.Contains(sums, line) {
+		return nil
+	}
+	sums = append(sums, line)
 	slices.SortFunc(sums, func(a, b sum) int { return strings.Compare(a.file, b.file) })
 	var list bytes.Buffer
 	for _, s := range sums {
 		fmt.Fprintf(&list, "%s  %s\n", s.sha256, s.file)
 	}
-	if err := writeFile(sumsPath, list.Bytes()); err != nil {
-		return err
-	}
-	releases = slices.DeleteFunc(releases, func(have Release) bool { return have.request() == r.request() })
-	releases = append(releases, r)
-	slices.SortFunc(releases, compareReleases)
-	return writeReleases(indexPath, "# What this mirror answers for each name and series. Written by: leanlab sources vendor\n", releases)
+	return writeFile(sumsPath, list.Bytes())
 }
 
 // copyArchive copies unless the right file is there.

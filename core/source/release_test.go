@@ -84,8 +84,8 @@ func TestRequestsThatMakeNoSenseAreRefusedBeforeAnyOriginIsAsked(t *testing.T) {
 		req  Request
 		want string
 	}{
-		{Request{Name: "linus", Series: "6.12"}, `no source is named "linus"; known are busybox, elixir, erlang, linux; did you mean "linux"?`},
-		{Request{Name: "glibc", Series: "2.41"}, `no source is named "glibc"; known are busybox, elixir, erlang, linux`},
+		{Request{Name: "linus", Series: "6.12"}, `no source is named "linus"; known are buildroot, busybox, elixir, erlang, linux; did you mean "linux"?`},
+		{Request{Name: "glibc", Series: "2.41"}, `no source is named "glibc"; known are buildroot, busybox, elixir, erlang, linux`},
 		{Request{Name: "elixir", Series: "latest"}, `elixir "latest": not a version series, such as 1.18, 1.19, 1.20`},
 		{Request{Name: "elixir", Series: "1.18."}, `elixir "1.18.": not a version series, such as 1.18, 1.19, 1.20`},
 	} {

@@ -30,6 +30,7 @@ type Sources struct {
 	o        Options
 	origins  []origin
 	download downloader
+	fileState
 }
 
 // origin is one place that archives come from.

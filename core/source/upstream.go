@@ -108,6 +108,31 @@ var upstreamReleases = []Release{
 		File:   "busybox-1.38.0.tar.bz2",
 		SHA256: "34f9ea6ff8636f2c9241153b9114eefa9e65674a45318ae1ef95bb5f31c53bb2",
 	},
+
+	// Buildroot publishes its digests in a signed message beside the archive,
+	// buildroot-VERSION.tar.xz.sign; these were copied from there into the
+	// recipes named, and into others that agree.
+	// marcofortina/JanusGate 07c1c75171de scripts/build-firmware.sh.
+	{
+		Name: "buildroot", Series: "2025.02", Version: "2025.02.16",
+		URL:    "https://buildroot.org/downloads/buildroot-2025.02.16.tar.xz",
+		File:   "buildroot-2025.02.16.tar.xz",
+		SHA256: "15305e3d366eeaf4a5ecaf2ed42f685fd6af7fe5dbf1f62e1de5f46ee83225e2",
+	},
+	// ikapa-dev/kelyfos 5a98fee60bb1 versions.mk.
+	{
+		Name: "buildroot", Series: "2026.02", Version: "2026.02.3",
+		URL:    "https://buildroot.org/downloads/buildroot-2026.02.3.tar.xz",
+		File:   "buildroot-2026.02.3.tar.xz",
+		SHA256: "5a59e7501b0b4ec52c41f4bfa79412320e0b37eae5f719605a258e8d0c6fc7fb",
+	},
+	// j-yw/hal 9ae10c963dbd tools/microvm, the lock of its guest.
+	{
+		Name: "buildroot", Series: "2026.05", Version: "2026.05.1",
+		URL:    "https://buildroot.org/downloads/buildroot-2026.05.1.tar.xz",
+		File:   "buildroot-2026.05.1.tar.xz",
+		SHA256: "ae7f706f087b9ae9083a10a587368dfbf53103c28bf81c2d690198dc4090cb58",
+	},
 }
 
 // upstream is the origin of the releases listed above.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/kernel"
 )
 
@@ -51,7 +52,7 @@ func staticLibc(arch kernel.Arch, work string) ([]string, error) {
 
 func buildBusybox(ctx context.Context, req *builder.BuildRequest, ev builder.Events) error {
 	config := filepath.Join(req.Work, "busybox.config")
-	if err := os.WriteFile(config, busyboxConfig, 0o644); err != nil {
+	if err := os.WriteFile(config, guest.BusyBoxConfig(), 0o644); err != nil {
 		return err
 	}
 	b, err := busyboxBuild(req.Definition, config, req.Work, req.Jobs)

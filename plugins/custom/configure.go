@@ -64,10 +64,10 @@ func configuredKernel(ctx context.Context, req *builder.ConfigureRequest, ev bui
 	return b, unpackOnce(ctx, req.Sources["linux"], b.Source, ev)
 }
 
-// configuredBusybox edits plugins/custom/busybox.config in the checkout: the
+// configuredBusybox edits core/guest/busybox.config in the checkout: the
 // copy in the plugin's binary comes from there.
 func configuredBusybox(ctx context.Context, req *builder.ConfigureRequest) (*kernel.Build, error) {
-	config := filepath.Join(req.Definition.Root, "plugins", "custom", "busybox.config")
+	config := filepath.Join(req.Definition.Root, "core", "guest", "busybox.config")
 	b, err := busyboxBuild(req.Definition, config, req.Work, req.Jobs)
 	if err != nil {
 		return nil, fmt.Errorf("%w; busybox-menuconfig edits a checkout of leanlab", err)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	_ "embed"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -29,9 +28,6 @@ const (
 	stepInit     = "init"
 	stepMachine  = "machine"
 )
-
-//go:embed busybox.config
-var busyboxConfig []byte
 
 // Plan lists the longest chain first (OTP, then Elixir on it), so that on few
 // cores nothing long is left to run alone at the end.
@@ -67,7 +63,7 @@ func (custom) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan,
 	if c.Busybox {
 		plan.Sources = append(plan.Sources, builder.Source{Name: "busybox", Series: busyboxSeries})
 		plan.Steps = append(plan.Steps, builder.Step{ID: stepBusybox, Title: "BusyBox " + busyboxSeries, Sources: []string{"busybox"},
-			Inputs: map[string]string{"config": digest(busyboxConfig), "cc": cc, "compiler": initCompiler(def.Arch), "arch": def.Arch}})
+			Inputs: map[string]string{"config": digest(guest.BusyBoxConfig()), "cc": cc, "compiler": initCompiler(def.Arch), "arch": def.Arch}})
 	}
 	machine, err := machineStep(ctx, def, c)
 	if err != nil {

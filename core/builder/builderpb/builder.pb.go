@@ -432,6 +432,8 @@ type BuildRequest struct {
 	Needs         map[string]string         `protobuf:"bytes,6,rep,name=needs,proto3" json:"needs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Sources       map[string]*FetchedSource `protobuf:"bytes,7,rep,name=sources,proto3" json:"sources,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Jobs          int32                     `protobuf:"varint,8,opt,name=jobs,proto3" json:"jobs,omitempty"`
+	Downloads     string                    `protobuf:"bytes,9,opt,name=downloads,proto3" json:"downloads,omitempty"`
+	Offline       bool                      `protobuf:"varint,10,opt,name=offline,proto3" json:"offline,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -520,6 +522,20 @@ func (x *BuildRequest) GetJobs() int32 {
 		return x.Jobs
 	}
 	return 0
+}
+
+func (x *BuildRequest) GetDownloads() string {
+	if x != nil {
+		return x.Downloads
+	}
+	return ""
+}
+
+func (x *BuildRequest) GetOffline() bool {
+	if x != nil {
+		return x.Offline
+	}
+	return false
 }
 
 type BuildResponse struct {
@@ -1696,6 +1712,8 @@ type Step struct {
 	Needs         []string               `protobuf:"bytes,3,rep,name=needs,proto3" json:"needs,omitempty"`
 	Sources       []string               `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty"`
 	Inputs        map[string]string      `protobuf:"bytes,5,rep,name=inputs,proto3" json:"inputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	KeepWork      bool                   `protobuf:"varint,6,opt,name=keep_work,json=keepWork,proto3" json:"keep_work,omitempty"`
+	Downloads     string                 `protobuf:"bytes,7,opt,name=downloads,proto3" json:"downloads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1763,6 +1781,20 @@ func (x *Step) GetInputs() map[string]string {
 		return x.Inputs
 	}
 	return nil
+}
+
+func (x *Step) GetKeepWork() bool {
+	if x != nil {
+		return x.KeepWork
+	}
+	return false
+}
+
+func (x *Step) GetDownloads() string {
+	if x != nil {
+		return x.Downloads
+	}
+	return ""
 }
 
 type FetchedSource struct {
@@ -2661,7 +2693,7 @@ const file_builder_proto_rawDesc = "" +
 	"definition\x18\x01 \x01(\v2\x1e.leanlab.builder.v1.DefinitionR\n" +
 	"definition\"<\n" +
 	"\fPlanResponse\x12,\n" +
-	"\x04plan\x18\x01 \x01(\v2\x18.leanlab.builder.v1.PlanR\x04plan\"\xd5\x03\n" +
+	"\x04plan\x18\x01 \x01(\v2\x18.leanlab.builder.v1.PlanR\x04plan\"\x8d\x04\n" +
 	"\fBuildRequest\x12\x12\n" +
 	"\x04call\x18\x01 \x01(\tR\x04call\x12>\n" +
 	"\n" +
@@ -2672,7 +2704,10 @@ const file_builder_proto_rawDesc = "" +
 	"\x04work\x18\x05 \x01(\tR\x04work\x12A\n" +
 	"\x05needs\x18\x06 \x03(\v2+.leanlab.builder.v1.BuildRequest.NeedsEntryR\x05needs\x12G\n" +
 	"\asources\x18\a \x03(\v2-.leanlab.builder.v1.BuildRequest.SourcesEntryR\asources\x12\x12\n" +
-	"\x04jobs\x18\b \x01(\x05R\x04jobs\x1a8\n" +
+	"\x04jobs\x18\b \x01(\x05R\x04jobs\x12\x1c\n" +
+	"\tdownloads\x18\t \x01(\tR\tdownloads\x12\x18\n" +
+	"\aoffline\x18\n" +
+	" \x01(\bR\aoffline\x1a8\n" +
 	"\n" +
 	"NeedsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -2762,13 +2797,15 @@ const file_builder_proto_rawDesc = "" +
 	"\x05steps\x18\x02 \x03(\v2\x18.leanlab.builder.v1.StepR\x05steps\"4\n" +
 	"\x06Source\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06series\x18\x02 \x01(\tR\x06series\"\xd5\x01\n" +
+	"\x06series\x18\x02 \x01(\tR\x06series\"\x90\x02\n" +
 	"\x04Step\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x14\n" +
 	"\x05needs\x18\x03 \x03(\tR\x05needs\x12\x18\n" +
 	"\asources\x18\x04 \x03(\tR\asources\x12<\n" +
-	"\x06inputs\x18\x05 \x03(\v2$.leanlab.builder.v1.Step.InputsEntryR\x06inputs\x1a9\n" +
+	"\x06inputs\x18\x05 \x03(\v2$.leanlab.builder.v1.Step.InputsEntryR\x06inputs\x12\x1b\n" +
+	"\tkeep_work\x18\x06 \x01(\bR\bkeepWork\x12\x1c\n" +
+	"\tdownloads\x18\a \x01(\tR\tdownloads\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"U\n" +

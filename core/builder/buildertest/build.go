@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -32,6 +33,17 @@ func checkBuild(ctx context.Context, b builder.Builder, c Case, dir string) erro
 		machine, err = checkStep(ctx, b, req)
 		if err != nil {
 			return fmt.Errorf("step %q: %w", step.ID, err)
+		}
+		if step.KeepWork {
+			again := *req
+			dirs, err := makeDirs(dir, step.ID+"-out")
+			if err != nil {
+				return err
+			}
+			again.Out = dirs[0]
+			if _, err := checkStep(ctx, b, &again); err != nil {
+				return fmt.Errorf("step %q, in the work directory that it kept: %w", step.ID, err)
+			}
 		}
 		if last := i == len(plan.Steps)-1; last != (machine != nil) {
 			return fmt.Errorf("step %q: is the last: %t; returned a machine: %t", step.ID, last, machine != nil)
@@ -67,7 +79,59 @@ func request(c Case, step builder.Step, results map[string]string, dir string) (
 		}
 		req.Sources[name] = source
 	}
+	if step.Downloads != "" {
+		if err := download(req, results[step.Downloads], dir); err != nil {
+			return nil, fmt.Errorf("step %q: %w", step.ID, err)
+		}
+	}
 	return req, nil
+}
+
+// download puts what a step's result lists into a directory, as the host does;
+// but from directories and file URLs only, so that a test needs no network.
+func download(req *builder.BuildRequest, result, dir string) error {
+	list, err := builder.ReadDownloads(result)
+	if err != nil {
+		return err
+	}
+	dirs, err := makeDirs(dir, "downloads")
+	if err != nil {
+		return err
+	}
+	req.Downloads = dirs[0]
+	for _, f := range list.Files {
+		var from []string
+		for _, look := range list.Look {
+			from = append(from, filepath.Join(look, f.Path))
+		}
+		for _, text := range f.URLs {
+			if u, err := url.Parse(text); err == nil && u.Scheme == "file" {
+				from = append(from, u.Path)
+			}
+		}
+		if err := copyFirst(from, filepath.Join(req.Downloads, f.Path)); err != nil {
+			return fmt.Errorf("the suite fetches from directories and file URLs only: %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+// copyFirst copies the first of the files that is there.
+func copyFirst(from []string, to string) error {
+	for _, path := range from {
+		data, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = os.MkdirAll(filepath.Dir(to), 0o755)
+		}
+		if err == nil {
+			err = os.WriteFile(to, data, 0o644)
+		}
+		return err
+	}
+	return fmt.Errorf("is none of %q", from)
 }
 
 // checkStep runs one step and looks at what it said and where it wrote.
@@ -140,6 +204,7 @@ func checkCancel(ctx context.Context, b builder.Builder, c Case, dir string) err
 		if err != nil {
 			return err
 		}
+		outer := ctx
 		ctx, cancel := context.WithCancel(ctx)
 		returned := make(chan struct{})
 		go func() {
@@ -159,8 +224,25 @@ func checkCancel(ctx context.Context, b builder.Builder, c Case, dir string) err
 		if err != nil && !errors.Is(err, context.Canceled) {
 			return fmt.Errorf("step %q, cancelled, fails with an error that does not wrap the context's: %w", step.ID, err)
 		}
+		if step.KeepWork {
+			if err := goOn(outer, b, req, dir); err != nil {
+				return fmt.Errorf("step %q, in the work directory of a run that was cancelled: %w", step.ID, err)
+			}
+		}
 	}
 	return nil
+}
+
+// goOn runs a step again where it was cancelled, with a fresh Out.
+func goOn(ctx context.Context, b builder.Builder, req *builder.BuildRequest, dir string) error {
+	dirs, err := makeDirs(dir, req.Step+"-out")
+	if err != nil {
+		return err
+	}
+	again := *req
+	again.Out = dirs[0]
+	_, err = checkStep(ctx, b, &again)
+	return err
 }
 
 // canceller is an Events that cancels at the first event.

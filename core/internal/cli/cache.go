@@ -35,7 +35,7 @@ func (a *App) openStore() (*store.Store, error) {
 func (a *App) cacheListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List the results in the store, with what each took to build",
+		Short: "List the results in the store, with what each took to build, and the work directories that are kept",
 		Args:  exactly(0),
 		RunE: func(_ *cobra.Command, _ []string) error {
 			st, err := a.openStore()
@@ -53,6 +53,13 @@ func (a *App) cacheListCommand() *cobra.Command {
 			for _, e := range entries {
 				fmt.Fprintf(w, "%s\t%s\t%s\t%.1f\t%.1f\t%s\t%s\n", e.Kind, e.Key[:12], humanize.Bytes(uint64(e.Bytes)),
 					e.CPU, e.Seconds, e.Created.Local().Format(time.DateTime), e.Digest[:12])
+			}
+			kept, err := st.ListKept()
+			if err != nil {
+				return err
+			}
+			for _, k := range kept {
+				fmt.Fprintf(w, "%s\twork\t%s\t\t\t%s\tkept for %s\n", k.Kind, humanize.Bytes(uint64(k.Bytes)), k.LastUse.Local().Format(time.DateTime), k.Owner)
 			}
 			if err := w.Flush(); err != nil {
 				return err

@@ -29,7 +29,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestCommandLine runs testdata/script: what leanlab says and how it exits,
-// without building a machine. The custom builder is the real plugin.
+// without building a machine. The custom and the Buildroot builder are the real
+// plugins; Buildroot itself is a stand-in.
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs("../../..")
@@ -37,10 +38,12 @@ func TestCommandLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	plugins := t.TempDir()
-	build := exec.Command("go", "build", "-o", filepath.Join(plugins, "leanlab-builder-custom"), "./plugins/custom")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build ./plugins/custom: %v\n%s", err, out)
+	for _, name := range []string{"custom", "buildroot"} {
+		build := exec.Command("go", "build", "-o", filepath.Join(plugins, "leanlab-builder-"+name), "./plugins/"+name)
+		build.Dir = root
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("go build ./plugins/%s: %v\n%s", name, err, out)
+		}
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
@@ -55,6 +58,7 @@ func TestCommandLine(t *testing.T) {
 			env.Setenv("OTHER", map[string]string{"amd64": "aarch64", "arm64": "x86_64"}[runtime.GOARCH])
 			env.Setenv("LEANLAB_PLUGIN_PATH", plugins)
 			env.Setenv("LEANLAB_CACHE", filepath.Join(env.WorkDir, "cache"))
+			env.Setenv("STANDIN", filepath.Join(root, "plugins/buildroot/testdata"))
 			// What a project has beside its definition.
 			for _, dir := range []string{"kernel-configs", "overlays"} {
 				if err := os.Symlink(filepath.Join(root, dir), filepath.Join(env.WorkDir, dir)); err != nil {

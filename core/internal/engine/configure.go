@@ -40,5 +40,11 @@ func (e *Engine) Configure(ctx context.Context, tool string) (*exec.Cmd, error) 
 		}
 		req.Sources[s.Name] = fetched
 	}
+	req.Needs, req.Downloads = map[string]string{}, e.Store.DownloadsDir(e.VM.Strategy)
+	for _, s := range e.plan.Steps {
+		if entry, ok := e.Store.Lookup(e.storeStep(s).Key()); ok {
+			req.Needs[s.ID] = entry.Dir
+		}
+	}
 	return builder.ConfigureCommand(e.pluginPath, req)
 }

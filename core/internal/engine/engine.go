@@ -113,10 +113,14 @@ func (e *Engine) step(ctx context.Context, title string, s store.Step, build fun
 	switch {
 	case err != nil:
 		if shown != nil {
-			if ctx.Err() != nil {
+			var before *ShownError
+			switch {
+			case ctx.Err() != nil:
 				// By the user, or because another step failed, which says so itself.
 				shown.Fail(context.Canceled)
-			} else {
+			case errors.As(err, &before):
+				shown.Fail(errors.New("what it reads could not be had, see above"))
+			default:
 				shown.Fail(err)
 			}
 			err = &ShownError{err}

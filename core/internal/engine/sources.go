@@ -114,7 +114,8 @@ func (e *Engine) Lock(ctx context.Context) error {
 	return e.fetch(ctx)
 }
 
-// Vendor fills dir with the definition's archives, as a mirror.
+// Vendor fills dir with the definition's archives, and what the strategy's build
+// system downloads, as a mirror.
 func (e *Engine) Vendor(ctx context.Context, dir string) error {
 	if err := e.prepare(ctx); err != nil {
 		return err
@@ -123,5 +124,8 @@ func (e *Engine) Vendor(ctx context.Context, dir string) error {
 	if err := e.fetch(ctx); err != nil {
 		return err
 	}
-	return source.Vendor(ctx, e.sources, e.plan.Sources, dir)
+	if err := source.Vendor(ctx, e.sources, e.plan.Sources, dir); err != nil {
+		return err
+	}
+	return e.vendorDownloads(ctx, dir)
 }

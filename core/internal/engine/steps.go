@@ -131,13 +131,17 @@ func (e *Engine) storeStep(s builder.Step) store.Step {
 	for _, id := range s.Needs {
 		inputs["step "+id] = e.storeStep(e.graph[id]).Key()
 	}
-	return store.Step{Kind: e.VM.Strategy + "/" + s.ID, Scope: e.VM.Name, Inputs: inputs}
+	step := store.Step{Kind: e.VM.Strategy + "/" + s.ID, Scope: e.VM.Name, Inputs: inputs}
+	if s.KeepWork {
+		step.Keep = e.VM.Name + " in " + e.Dir
+	}
+	return step
 }
 
 // runStep runs one step of the plugin in the store.
 func (e *Engine) runStep(ctx context.Context, s builder.Step) (*store.Entry, error) {
 	return e.step(ctx, s.Title, e.storeStep(s), func(ctx context.Context, out, work string, ev ui.Step) error {
-		req := &builder.BuildRequest{Definition: e.def, Step: s.ID, Out: out, Work: work, Jobs: jobs(),
+		req := &builder.BuildRequest{Definition: e.def, Step: s.ID, Out: out, Work: work, Jobs: jobs(), Offline: e.Offline,
 			Needs: map[string]string{}, Sources: map[string]builder.FetchedSource{}}
 		for _, id := range s.Needs {
 			entry, ok := e.Store.Lookup(e.storeStep(e.graph[id]).Key())
@@ -152,6 +156,10 @@ func (e *Engine) runStep(ctx context.Context, s builder.Step) (*store.Entry, err
 				return err
 			}
 			req.Sources[name] = fetched
+		}
+		var err error
+		if req.Downloads, err = e.fetchDownloads(ctx, s); err != nil {
+			return err
 		}
 		machine, err := e.plugin.Build(ctx, req, ev)
 		if err != nil || machine == nil {

@@ -20,7 +20,8 @@ var crashPoint = func(string) {}
 // fn ran. fn writes the result below out, and whatever else it needs below
 // work; both are empty, on the same file system, and gone afterwards: the
 // result is published elsewhere, so it must not hold its own path. When fn
-// fails nothing is published.
+// fails nothing is published. With step.Keep, work is the directory that the
+// owner's last build left, whichever way it ended, and stays.
 //
 // While another process or goroutine builds the same step, Build waits for it
 // and then uses its result, or ctx ends the wait.
@@ -66,7 +67,8 @@ func (s *Store) buildLocked(ctx context.Context, step Step, key string, fn func(
 	return e, true, nil
 }
 
-// make builds and publishes the entry. The key's lock is held.
+// make builds and publishes the entry. The key's lock is held, and waits for
+// that of a kept work directory, never the other way round.
 func (s *Store) make(ctx context.Context, step Step, key string, fn func(context.Context, string, string) error) (err error) {
 	tmp := s.tmpPath(key)
 	if err := removeAll(tmp); err != nil { // of a process killed since Open swept
@@ -85,6 +87,14 @@ func (s *Store) make(ctx context.Context, step Step, key string, fn func(context
 			return s.explain(err)
 		}
 	}
+	if step.Keep != "" {
+		kept, release, err := s.keptWork(ctx, step)
+		if err != nil {
+			return s.explain(err)
+		}
+		defer release()
+		work = kept
+	}
 	crashPoint("begun")
 	rec := &record{Key: key, Kind: step.Kind, Inputs: step.Inputs, Created: time.Now().UTC()}
 	ctx, cpu := withCPU(ctx)
@@ -96,8 +106,10 @@ func (s *Store) make(ctx context.Context, step Step, key string, fn func(context
 	rec.Seconds = time.Since(rec.Created).Seconds()
 	rec.CPU = time.Duration(cpu.Load()).Seconds()
 	crashPoint("built")
-	if err := removeAll(work); err != nil { // before the sync, which would write it out
-		return s.explain(err)
+	if step.Keep == "" {
+		if err := removeAll(work); err != nil { // before the sync, which would write it out
+			return s.explain(err)
+		}
 	}
 	if err := rec.describe(out); err != nil {
 		return s.explain(fmt.Errorf("record the result of %s: %w", step.Kind, err))

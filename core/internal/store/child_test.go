@@ -74,6 +74,16 @@ func childRole(role, dir string) error {
 			return os.WriteFile(filepath.Join(out, "by"), []byte("child"), 0o644)
 		})
 		return err
+	case "hold-work": // the same in a kept work directory
+		_, _, err := s.Build(ctx, kept("mine", "held"), func(_ context.Context, out, work string) error {
+			if err := os.WriteFile(filepath.Join(work, "runs"), []byte("child "), 0o644); err != nil {
+				return err
+			}
+			fmt.Println("building")
+			bufio.NewReader(os.Stdin).ReadString('\n')
+			return nil
+		})
+		return err
 	case "use": // an entry in use until standard input ends
 		if _, ok := s.Lookup(step("used").Key()); !ok {
 			return errors.New("not found")

@@ -11,6 +11,10 @@
 //	damaged/       entries that no longer looked as they did when published
 //	history/       what each step of each VM was last made from, for Why
 //	digests/       digests of files by their stat data, so that unchanged ones are not read again
+//	work/ID        a work directory that outlives the builds in it, for one kind of
+//	               step of one VM of one project (Step.Keep); its builder is locks/work-ID
+//	work/ID.json   whose it is
+//	downloads/     files that a strategy's build system wants, by strategy
 //	sources/ logs/ for core/source and core/internal/ui
 //
 // # Killed at any moment
@@ -20,7 +24,8 @@
 // there. Locks and claims on entries in use are flock(2)s, which the kernel
 // releases with the process, however it ends. What a dead process left under
 // tmp/ is removed by the next Open; what a live one has there is left alone,
-// because its lock is held.
+// because its lock is held. A kept work directory is as its killed build left it:
+// whoever asked for it has to tell good from half-made.
 //
 // # Published trees stay writable
 //

@@ -15,7 +15,9 @@ import (
 // means no limit. Entries in keep (by key), entries that an open Store of any
 // process has looked up or built, and steps being built stay. Damaged entries
 // that were set aside go, and so do logs and known digests older than olderThan;
-// freed counts the entries only. Fetched sources are not the store's to remove.
+// freed counts the entries only. Kept work directories go when they are older
+// than olderThan; RemoveKept removes a younger one. Fetched sources and downloads
+// are not the store's to remove.
 func (s *Store) Prune(olderThan time.Duration, maxBytes int64, keep map[string]bool) (freed int64, removed []Entry, err error) {
 	entries, err := s.List()
 	if err != nil {
@@ -85,6 +87,9 @@ func (s *Store) pruneRest(olderThan time.Duration) error {
 	if olderThan == 0 {
 		return nil
 	}
+	if err := s.pruneKept(olderThan); err != nil {
+		return err
+	}
 	for _, d := range []string{"logs", "digests"} {
 		paths, err := filepath.Glob(filepath.Join(globEscape(s.dir), d, "*"))
 		if err != nil {
@@ -96,6 +101,22 @@ func (s *Store) pruneRest(olderThan time.Duration) error {
 					return err
 				}
 			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) pruneKept(olderThan time.Duration) error {
+	all, err := s.ListKept()
+	if err != nil {
+		return err
+	}
+	for _, k := range all {
+		if time.Since(k.LastUse) <= olderThan {
+			continue
+		}
+		if _, err := s.RemoveKept(k.Dir); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -22,6 +22,10 @@ type Step struct {
 	Kind   string // what is done: "custom/kernel", "app", "lean"
 	Scope  string // for whom, usually the VM: whose history Why compares with; no part of the key
 	Inputs Inputs
+	// Keep names who gets the work directory back as the last build of this kind
+	// left it. Empty: the step works in an empty directory, which is removed. No
+	// part of the key.
+	Keep string
 }
 
 // Key is the SHA-256 of kind and inputs, in hex. Steps of different scopes

@@ -88,6 +88,12 @@ func (s *Store) Dir() string { return s.dir }
 // SourcesDir is where fetched sources are kept.
 func (s *Store) SourcesDir() string { return filepath.Join(s.dir, "sources") }
 
+// DownloadsDir is where the files lie that a strategy's build system wants, as it
+// wants them.
+func (s *Store) DownloadsDir(strategy string) string {
+	return filepath.Join(s.dir, "downloads", strategy)
+}
+
 // LogDir is where full logs of builds are kept; Prune removes old ones.
 func (s *Store) LogDir() string { return filepath.Join(s.dir, "logs") }
 
@@ -104,7 +110,7 @@ func (s *Store) create() error {
 	if err := s.checkFormat(); err != nil {
 		return err
 	}
-	for _, d := range []string{"entries", "tmp", "locks", "damaged", "history", "digests", "sources", "logs"} {
+	for _, d := range []string{"entries", "tmp", "locks", "damaged", "history", "digests", "sources", "downloads", "work", "logs"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o755); err != nil {
 			return err
 		}
@@ -197,7 +203,7 @@ func (s *Store) sweep() error {
 			return err
 		}
 	}
-	for _, d := range []string{".", "tmp", "history", "digests"} {
+	for _, d := range []string{".", "tmp", "history", "digests", "work"} {
 		if err := removeStale(filepath.Join(s.dir, d)); err != nil {
 			return err
 		}

@@ -1,0 +1,1 @@
+/* the VM's first process */

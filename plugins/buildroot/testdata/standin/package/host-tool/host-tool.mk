@@ -1,0 +1,1 @@
+$(eval $(call package,host-tool,3,,host,package/host-tool,HOST_TOOL))
