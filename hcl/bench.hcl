@@ -17,7 +17,7 @@ variable "emulator" {
 variable "root" {
   type        = string
   default     = "zstd"
-  description = "zstd or xz: an initramfs that is packed with it; disk: a file system on a disk."
+  description = "zstd or xz: an initramfs that is packed with it; disk: a squashfs in zstd on a disk."
 }
 
 variable "level" {
@@ -31,7 +31,7 @@ locals {
   fragments = {
     zstd = []
     xz   = ["initramfs-xz"]
-    disk = ["disk"]
+    disk = ["squashfs"]
   }
 }
 
@@ -53,6 +53,7 @@ vm "bench" {
   }
 
   output {
+    root        = var.root == "disk" ? "disk" : "initramfs"
     compression = var.root == "xz" ? "xz" : "zstd"
   }
 
