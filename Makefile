@@ -109,7 +109,7 @@ test-unit: ## the fast part: formatting, vet, and tests that build no VM
 # roots, which a test takes from the store.
 .PHONY: test-vm
 test-vm: $(BINARIES) ## the default VM, built and booted, and every test that boots or runs one
-	bin/leanlab build --install -f hcl/custom.hcl --var root=disk --no-proof --progress plain
+	bin/leanlab build --install -f hcl/custom.hcl --as disk --var root=disk --no-proof --progress plain
 	bin/leanlab build --install -f hcl/custom.hcl --progress plain
 	rm -rf build/test-sources && mkdir -p build/test-sources/linux build/test-sources/busybox
 	for name in linux busybox; do \

@@ -17,7 +17,7 @@ variable "emulator" {
 variable "root" {
   type        = string
   default     = "zstd"
-  description = "zstd or xz: an initramfs that is packed with it; disk: a file system on a disk."
+  description = "zstd or xz: an initramfs that is packed with it; disk: a squashfs in zstd on a disk."
 }
 
 variable "level" {

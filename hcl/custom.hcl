@@ -64,11 +64,7 @@ locals {
   expect     = local.is_example && length(var.expect) == 0 ? ["Hello from Elixir"] : var.expect
 
   # What the kernel must hold beyond the default to get at its root.
-  root_fragments = lookup({
-    "initramfs xz" = ["initramfs-xz"]
-    "disk zstd"    = ["squashfs"]
-    "disk xz"      = ["squashfs", "squashfs-xz"]
-  }, format("%s %s", var.root, var.compression), [])
+  root_fragments = var.root == "disk" ? ["squashfs"] : var.compression == "xz" ? ["initramfs-xz"] : []
 }
 
 vm "custom" {
@@ -113,9 +109,9 @@ vm "custom" {
   # The strategy's own block, checked against the schema that its plugin
   # publishes.
   custom {
-    kernel    = "6.12"                    # long-term series
+    kernel    = "6.12" # long-term series
     fragments = concat(["base", "virtio", "net"], local.root_fragments) # kernel-configs/*.config, in this order
-    overlays  = ["common"]                # overlays/*, copied over the root in this order
-    busybox   = true                      # a shell to look around with, and DHCP
+    overlays  = ["common"] # overlays/*, copied over the root in this order
+    busybox   = true       # a shell to look around with, and DHCP
   }
 }

@@ -78,7 +78,7 @@ func busybox(t *testing.T) *Build {
 
 func TestTheCheckedInFragmentsSurviveInLinux(t *testing.T) {
 	for _, arch := range []string{"x86_64", "aarch64"} {
-		b := linux(t, arch, "base", "virtio", "net", "squashfs", "squashfs-xz", "disk", "initramfs-xz", "hardened")
+		b := linux(t, arch, "base", "virtio", "net", "squashfs", "disk", "initramfs-xz", "hardened")
 		if err := b.Configure(t.Context(), &events{}); err != nil {
 			t.Errorf("%s: %v", arch, err)
 		}

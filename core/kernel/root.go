@@ -23,7 +23,7 @@ var rootNeeds = map[Root]rootNeed{
 	{"initramfs", "zstd"}: {[]string{"BLK_DEV_INITRD", "RD_ZSTD"}, nil, []string{"base"}},
 	{"initramfs", "xz"}:   {[]string{"BLK_DEV_INITRD", "RD_XZ"}, []string{"XZ_DEC_X86"}, []string{"base", "initramfs-xz"}},
 	{"disk", "zstd"}:      {[]string{"VIRTIO_BLK", "SQUASHFS", "SQUASHFS_ZSTD"}, nil, []string{"virtio", "squashfs"}},
-	{"disk", "xz"}:        {[]string{"VIRTIO_BLK", "SQUASHFS", "SQUASHFS_XZ"}, []string{"XZ_DEC_X86"}, []string{"virtio", "squashfs", "squashfs-xz"}},
+	{"disk", "xz"}:        {[]string{"VIRTIO_BLK", "SQUASHFS", "SQUASHFS_XZ"}, []string{"XZ_DEC_X86"}, []string{"virtio", "squashfs"}},
 }
 
 // RootError says that a kernel of some fragments could not get at its root.

@@ -41,8 +41,8 @@ func TestAKernelThatCannotGetAtItsRootIsRefused(t *testing.T) {
 		fragment  string
 	}{
 		{"x86_64", Root{"disk", "zstd"}, []string{"base", "virtio", "net"}, []string{"SQUASHFS", "SQUASHFS_ZSTD"}, "squashfs"},
-		{"x86_64", Root{"disk", "xz"}, []string{"base", "virtio", "squashfs"}, []string{"SQUASHFS_XZ", "XZ_DEC_X86"}, "squashfs-xz"},
-		{"aarch64", Root{"disk", "xz"}, []string{"base", "virtio", "squashfs"}, []string{"SQUASHFS_XZ"}, "squashfs-xz"},
+		{"x86_64", Root{"disk", "xz"}, []string{"base", "virtio", "disk"}, []string{"SQUASHFS_XZ", "XZ_DEC_X86"}, "squashfs"},
+		{"aarch64", Root{"disk", "xz"}, []string{"base", "virtio", "disk"}, []string{"SQUASHFS_XZ"}, "squashfs"},
 		{"x86_64", Root{"disk", "zstd"}, []string{"base", "squashfs"}, []string{"VIRTIO_BLK"}, "virtio"},
 		{"x86_64", Root{"initramfs", "xz"}, []string{"base"}, []string{"RD_XZ", "XZ_DEC_X86"}, "initramfs-xz"},
 	} {

@@ -195,7 +195,7 @@ func (c Config) args() []string {
 		// same KASLR and the same path through the kernel, in every run. The time of
 		// day runs with the guest's clock and from a fixed date: turning it into a
 		// time_t, and waiting for the next second of the RTC, takes instructions too.
-		args = append(args, "-icount", "shift=0,align=off,sleep=off", "-seed", "1", "-rtc", "base="+countedDate+",clock=vm")
+		args = append(args, "-icount", "shift=0,align=off,sleep="+c.idle(), "-seed", "1", "-rtc", "base="+countedDate+",clock=vm")
 	}
 	return args
 }

@@ -37,6 +37,26 @@ func TestABundleIsTheMachineThatItsRootAsksFor(t *testing.T) {
 	}
 }
 
+func TestACountedDiskAnswersAtOnce(t *testing.T) {
+	t.Parallel()
+	c := Config{Arch: "x86_64", Kernel: "kernel", Disk: "a,b", ReadOnly: true}.withDefaults()
+	const drive = "if=none,id=disk,format=raw,readonly=on"
+	if args := strings.Join(c.args(), " "); !strings.Contains(args, drive+",file=a,,b -device virtio-blk-pci,drive=disk") || strings.Contains(args, "-icount") {
+		t.Errorf("not counted: %s", args)
+	}
+	c.Count = true
+	want := []string{drive + ",aio=io_uring,file=a,,b -device virtio-blk-pci,drive=disk,ioeventfd=off", "sleep=off"}
+	if why := CountsDisks(); why != nil {
+		t.Logf("here it does not: %v", why)
+		want = []string{drive + ",file=a,,b -device virtio-blk-pci,drive=disk", "sleep=on"}
+	}
+	for _, w := range want {
+		if args := strings.Join(c.args(), " "); !strings.Contains(args, w) {
+			t.Errorf("counted: no %q in %s", w, args)
+		}
+	}
+}
+
 // The guest's names of disks follow their order on QEMU's command line.
 func TestTheHandedDiskIsTheLast(t *testing.T) {
 	t.Parallel()

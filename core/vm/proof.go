@@ -37,7 +37,8 @@ type Proof struct {
 	// was started and when it was ready, counted from when the kernel started its
 	// clock; time in which the guest was idle counts as it passed. The same image
 	// gives the same figures, and with Config.Net nearly: when QEMU's network
-	// answers is up to the host, and moves them by some tenths of a percent. Only
+	// answers is up to the host, and moves them by some tenths of a percent. So does
+	// a disk where a read has to wait, and more without io_uring: see CountsDisks. Only
 	// with Config.Count; else 0. Ready is 0, too, where BEAM was not, as with
 	// Check.Ends it need not be.
 	Instructions struct{ Init, BEAM, Ready int64 }

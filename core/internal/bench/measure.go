@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
@@ -59,6 +60,11 @@ func Measure(ctx context.Context, img Image, o Options) (*report.Measured, error
 		return nil, err
 	}
 	m.Built = img.Built
+	if img.Disk != "" && img.NoBoot == "" {
+		if err := vm.CountsDisks(); err != nil {
+			m.Note = strings.TrimSpace(m.Note + " The time in which it waited for its disk counts as instructions, since QEMU cannot read at once: " + err.Error() + ".")
+		}
+	}
 	for _, s := range img.measurements(o, m) {
 		if err := measure(o.UI, img.Name+": "+s.title, func() error { return s.do(ctx) }); err != nil {
 			return nil, fmt.Errorf("%s: %w", img.Path, err)

@@ -40,6 +40,9 @@ func (e *Engine) prove(ctx context.Context, made *images) (*vm.Proof, error) {
 		if err != nil {
 			return err
 		}
+		if why := vm.CountsDisks(); why != nil && counted.Disk != "" {
+			e.UI.Message("warning", "the time in which the VM waits for its disk counts as instructions, since QEMU cannot read at once: "+why.Error())
+		}
 		console, err := os.Create(filepath.Join(out, consoleFile))
 		if err != nil {
 			return err
