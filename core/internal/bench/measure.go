@@ -59,6 +59,9 @@ func Measure(ctx context.Context, img Image, o Options) (*report.Measured, error
 		return nil, err
 	}
 	m.Built = img.Built
+	if m.Built.Root, err = img.root(); err != nil {
+		return nil, err
+	}
 	for _, s := range img.measurements(o, m) {
 		if err := measure(o.UI, img.Name+": "+s.title, func() error { return s.do(ctx) }); err != nil {
 			return nil, fmt.Errorf("%s: %w", img.Path, err)
