@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 	"core/internal/definition": {"core/builder", "core/internal/check"},
 	"core/internal/pluginhost": {"core/builder", "core/builder/proctree"},
 	"core/internal/engine":     append([]string{"core/internal/store", "core/internal/report", "core/internal/ui", "core/internal/definition", "core/internal/pluginhost", "core/internal/check", "core/internal/verify"}, public...),
-	"core/internal/bench":      {"core/beam", "core/guest", "core/internal/handover", "core/internal/report", "core/internal/ui", "core/vm"},
+	"core/internal/bench":      {"core/beam", "core/guest", "core/internal/handover", "core/internal/report", "core/internal/ui", "core/packed", "core/vm"},
 	"core/internal/foreign":    {"core/builder", "core/bundle", "core/guest", "core/image", "core/inspect", "core/internal/store", "core/internal/ui", "core/rootfs"},
 	"core/internal/peer":       {"core/builder", "core/bundle", "core/guest", "core/image", "core/internal/foreign", "core/internal/store", "core/internal/ui", "core/rootfs", "core/source"},
 	"core/internal/cli":        append([]string{"core/internal/engine", "core/internal/bench", "core/internal/foreign", "core/internal/peer", "core/internal/handover", "core/internal/instance", "core/internal/check", "core/internal/evaluator", "core/internal/verify", "core/internal/store", "core/internal/report", "core/internal/ui", "core/internal/definition", "core/internal/pluginhost"}, public...),

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
+	"github.com/somebloke1/elixir-lean-lab/core/packed"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
 
@@ -39,6 +41,23 @@ func (img Image) files() (kernel, root string) {
 		return img.Kernel, img.Initrd
 	}
 	return img.Kernel, img.Disk
+}
+
+// root says what the root file system is in, and how that is packed.
+func (img Image) root() (string, error) {
+	if img.Initrd == "" {
+		return "disk", nil
+	}
+	f, err := os.Open(img.Initrd)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	head := make([]byte, 6) // enough for Detect
+	if _, err := io.ReadFull(f, head); err != nil {
+		return "", fmt.Errorf("%s: too short for an initrd: %w", img.Initrd, err)
+	}
+	return strings.TrimSpace("initramfs " + packed.Detect(head)), nil
 }
 
 // digest names all that is booted.

@@ -60,6 +60,9 @@ func Measure(ctx context.Context, img Image, o Options) (*report.Measured, error
 		return nil, err
 	}
 	m.Built = img.Built
+	if m.Built.Root, err = img.root(); err != nil {
+		return nil, err
+	}
 	if img.Disk != "" && img.NoBoot == "" {
 		if err := vm.CountsDisks(); err != nil {
 			m.Note = strings.TrimSpace(m.Note + " The time in which it waited for its disk counts as instructions, since QEMU cannot read at once: " + err.Error() + ".")

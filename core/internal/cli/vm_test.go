@@ -320,7 +320,7 @@ func TestTwoBenchesAgreeToTheDigit(t *testing.T) {
 	if one.Boot != two.Boot || !slices.Equal(one.Micro, two.Micro) {
 		t.Errorf("%+v %+v, then\n%+v %+v", one.Boot, one.Micro, two.Boot, two.Micro)
 	}
-	if len(one.Micro) != len(report.MicroNames()) || one.NoMicro != "" || one.Built.Emulator != "interpreter" || one.Built.Lean != "closure" {
+	if len(one.Micro) != len(report.MicroNames()) || one.NoMicro != "" || one.Built.Emulator != "interpreter" || one.Built.Lean != "closure" || one.Built.Root != "initramfs zstd" {
 		t.Errorf("%+v", one)
 	}
 	if b := one.Boot; b.Kernel <= 0 || b.Init <= 0 || b.Beam <= 0 || b.Kernel+b.Init+b.Beam != b.Ready {

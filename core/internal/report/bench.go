@@ -54,10 +54,11 @@ type Package struct {
 	SHA256  string `json:"sha256"`
 }
 
-// Built is how an image was built, as far as its manifest and its BEAM tell.
+// Built is how an image was built, as far as its files, its manifest and its BEAM tell.
 type Built struct {
 	Strategy string            `json:"strategy,omitempty"`
 	Lean     string            `json:"lean,omitempty"`     // level
+	Root     string            `json:"root,omitempty"`     // "initramfs zstd", "disk"
 	Emulator string            `json:"emulator,omitempty"` // "interpreter" or "jit"
 	Versions map[string]string `json:"versions,omitempty"` // "erlang": "27.3.4"; without a manifest "27"
 }

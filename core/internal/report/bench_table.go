@@ -88,6 +88,7 @@ func benchTables(b *Bench) []benchTable {
 		newBenchTable(b, "Images", "",
 			words("strategy", func(m Measured) string { return m.Built.Strategy }),
 			words("arch", func(m Measured) string { return m.Arch }),
+			words("root", func(m Measured) string { return m.Built.Root }),
 			words("lean", func(m Measured) string { return m.Built.Lean }),
 			words("emulator", func(m Measured) string { return m.Built.Emulator }),
 			words("OTP", func(m Measured) string { return m.Built.Versions["erlang"] }),

@@ -19,7 +19,7 @@ func benchSample() *Bench {
 		Host:   BenchHost{Accelerator: "tcg", CPU: "Model 1", CPUs: 2, System: "Linux 6.12 x86_64", Leanlab: "0.1.0", QEMU: map[string]string{"x86_64": "QEMU emulator version 7.2"}},
 		Images: []Measured{
 			{Name: "interpreter", Path: "build/a", Arch: "x86_64",
-				Built:  Built{Strategy: "custom", Lean: "closure", Emulator: "interpreter", Versions: map[string]string{"linux": "6.12.107", "erlang": "27.3.4", "elixir": "1.18.3"}},
+				Built:  Built{Strategy: "custom", Lean: "closure", Root: "initramfs zstd", Emulator: "interpreter", Versions: map[string]string{"linux": "6.12.107", "erlang": "27.3.4", "elixir": "1.18.3"}},
 				Bytes:  Bytes{Download: 6_790_000, Kernel: 1_830_000, Root: 4_960_000},
 				Boot:   Phases{Kernel: 464_000_000, Init: 400_000, Beam: 486_302_265, Ready: 950_702_265},
 				Memory: MeasuredMemory{GivenMiB: 128, TotalKiB: 119444, IdleKiB: 46260, LeastMiB: 52},
