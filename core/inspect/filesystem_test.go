@@ -199,14 +199,14 @@ func fuzzFS(f *testing.F, images ...[]byte) {
 			}
 			copy(data[at:at+1+int(patches[3])%8], patches[4:12])
 		}
-		tryFS(t, data)
+		tryOpen(t, data)
 	})
 }
 
-// tryFS reads what may be a file system: an error is fine, and if there is none,
-// its parts add up.
-func tryFS(t *testing.T, data []byte) {
-	o := &opener{ctx: t.Context(), limits: Limits{Files: 1000, Unpacked: 4 << 20}}
+// tryOpen reads what may be an image: an error is fine, and if there is none, its
+// parts add up.
+func tryOpen(t *testing.T, data []byte) {
+	o := newOpener(t.Context(), Limits{Files: 1000, Unpacked: 4 << 20})
 	defer o.closeAll()
 	img, err := o.openImage(source{
 		SectionReader: io.NewSectionReader(bytes.NewReader(data), 0, int64(len(data))),

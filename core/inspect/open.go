@@ -37,7 +37,7 @@ const supported = "a bundle, a build directory that has one, an initrd (cpio), a
 // A compressed archive is unpacked to a temporary file in os.TempDir that has no
 // name and goes with the process.
 func Open(ctx context.Context, file string, limits Limits) (*Image, error) {
-	o := &opener{ctx: ctx, limits: limits}
+	o := newOpener(ctx, limits)
 	img, err := o.open(file)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", file, err), o.closeAll())
@@ -58,9 +58,24 @@ type opener struct {
 	files    int
 	names    int // bytes of them
 	unpacked int64
+	size     int64    // of the files that the image is
+	small    int64    // may be unpacked of any image
 	temp     *os.File // of all that was unpacked; nil before
 	tempEnd  int64
 	close    []func() error
+}
+
+// Archives unpack to disk before they are read. Of an image of any size that may
+// be this much, and of a large one this many times its size: roots of programs
+// stay below 10, and zeros, which a bomb is made of, reach 1000 in gzip and more
+// in xz and zstd.
+const (
+	smallImage = 2 << 30
+	mostRatio  = 200
+)
+
+func newOpener(ctx context.Context, limits Limits) *opener {
+	return &opener{ctx: ctx, limits: limits, small: smallImage}
 }
 
 func (o *opener) closeAll() error {
@@ -162,6 +177,7 @@ func (o *opener) openFile(file string) (source, error) {
 		return source{}, reason(err)
 	}
 	o.close = append(o.close, f.Close)
+	o.size += info.Size()
 	return source{
 		SectionReader: io.NewSectionReader(f, 0, info.Size()),
 		on:            func(offset int64) int64 { return offset },

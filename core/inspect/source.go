@@ -87,6 +87,9 @@ func (s spool) Write(p []byte) (int, error) {
 	if err := s.o.contents(int64(len(p))); err != nil {
 		return 0, err
 	}
+	if end := s.o.tempEnd + int64(len(p)); end > max(s.o.small, mostRatio*s.o.size) {
+		return 0, fmt.Errorf("unpacks to %d bytes and more, %d times its size: nothing that boots does", end, end/max(s.o.size, 1))
+	}
 	n, err := s.o.temp.WriteAt(p, s.o.tempEnd)
 	s.o.tempEnd += int64(n)
 	return n, err
