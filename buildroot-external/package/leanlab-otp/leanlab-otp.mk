@@ -42,7 +42,10 @@ LEANLAB_OTP_COMMON_CONF_OPTS = \
 define LEANLAB_OTP_FORGET_BUILD_DIRECTORY
 	$(SED) 's%^\( *\)my $$value = $$constants{$$_};%&\n\1$$value =~ s/\\Q$$ENV{ERL_TOP}\\E/\\/otp/g;%' \
 		$(@D)/erts/emulator/utils/make_compiler_flags
-	grep -q 'ERL_TOP' $(@D)/erts/emulator/utils/make_compiler_flags
+	grep -q ERL_TOP $(@D)/erts/emulator/utils/make_compiler_flags || { \
+		echo "make_compiler_flags is not the one of OTP 27: mend this hook" >&2; \
+		exit 1; \
+	}
 endef
 LEANLAB_OTP_POST_PATCH_HOOKS += LEANLAB_OTP_FORGET_BUILD_DIRECTORY
 
