@@ -285,10 +285,10 @@ static void mount_at(const char *type, const char *dir, unsigned long flags, con
 		say("cannot mount ", type, " on ", dir, ": ", strerror(errno));
 }
 
-/* Puts memory over a root that cannot be written to, as a squashfs, so that what
- * runs here finds what it finds in an initramfs: a crash dump, a database below
- * the home directory, a file that a release rewrites. The file systems are in
- * overlayfs.rst's terms; /run is but the place where there is a directory. */
+/* Puts memory over a root that cannot be written to, as a squashfs, so that a
+ * crash dump, a database below the home directory or a file that a release
+ * rewrites has its place as in an initramfs (Linux, Documentation/filesystems/
+ * overlayfs.rst). /run is where a directory is at hand; the new root hides it. */
 static void cover_root(void)
 {
 	if (!access("/", W_OK) || mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755"))
