@@ -248,6 +248,9 @@ func TestRootsThatCannotRunAreRefused(t *testing.T) {
 	} {
 		h.fails(c.code, c.text, append([]string{"run"}, c.args...)...)
 	}
+	for _, command := range []string{"bench", "verify"} {
+		h.fails(exitFailed, "does not run in 16 MiB: its root lives in memory", command, image, "--kernel", h.build, "--memory", "16", "--ready", "x")
+	}
 	if list := h.ps(); len(list) != 0 {
 		t.Errorf("a run that was refused is listed: %+v", list)
 	}
