@@ -298,6 +298,10 @@ func TestWhatCannotBeCountedIsLeftOut(t *testing.T) {
 	if m := b.Images[0]; m.Boot.Ready != 0 || m.Bytes.Download == 0 || !strings.Contains(m.NoBoot, "does not say when it is ready: give a text that it then prints with --ready") {
 		t.Errorf("%+v", m)
 	}
+	b = h.benchOf(raw, "--kernel", filepath.Join(h.build, "bundle", "kernel"))
+	if m := b.Images[0]; m.Boot.Ready != 0 || m.Bytes.Kernel == 0 || !strings.Contains(m.NoBoot, "its init is not leanlab's") {
+		t.Errorf("with a kernel: %+v", m)
+	}
 	b = h.benchOf(raw)
 	if m := b.Images[0]; m.Boot.Ready != 0 || m.Memory.IdleKiB != 0 || m.Bytes != (report.Bytes{Download: 1 << 20, Root: 1 << 20}) ||
 		!strings.Contains(m.NoBoot, "its init is not leanlab's, which counts; give a text") {

@@ -338,7 +338,7 @@ func TestRunRefusesWhatCannotRun(t *testing.T) {
 		{exitUsage, "want [ADDR:]HOST:GUEST", []string{h.build, "-p", "0:80"}},
 		{exitUsage, "want a size", []string{h.build, "--scratch", "much"}},
 		{exitFailed, "which a line cannot carry", []string{h.build, "--env", "X=a\nb"}},
-		{exitFailed, "brings its own boot loader", []string{disk, "--env", "X=a"}},
+		{exitFailed, "it starts its own boot loader", []string{disk, "--env", "X=a"}},
 		{exitFailed, "the least that it was measured to need is 60 MiB", []string{least, "--memory", "59"}},
 	} {
 		h.fails(c.code, c.text, append([]string{"run"}, c.args...)...)
