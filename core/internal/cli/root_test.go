@@ -248,6 +248,9 @@ func TestRootsThatCannotRunAreRefused(t *testing.T) {
 	} {
 		h.fails(c.code, c.text, append([]string{"run"}, c.args...)...)
 	}
+	for _, command := range []string{"bench", "verify"} {
+		h.fails(exitFailed, "does not run in 16 MiB: its root lives in memory", command, image, "--kernel", h.build, "--memory", "16", "--ready", "x")
+	}
 	if list := h.ps(); len(list) != 0 {
 		t.Errorf("a run that was refused is listed: %+v", list)
 	}
@@ -294,6 +297,10 @@ func TestWhatCannotBeCountedIsLeftOut(t *testing.T) {
 	b := h.benchOf(image, "--kernel", h.build)
 	if m := b.Images[0]; m.Boot.Ready != 0 || m.Bytes.Download == 0 || !strings.Contains(m.NoBoot, "does not say when it is ready: give a text that it then prints with --ready") {
 		t.Errorf("%+v", m)
+	}
+	b = h.benchOf(raw, "--kernel", filepath.Join(h.build, "bundle", "kernel"))
+	if m := b.Images[0]; m.Boot.Ready != 0 || m.Bytes.Kernel == 0 || !strings.Contains(m.NoBoot, "its init is not leanlab's") {
+		t.Errorf("with a kernel: %+v", m)
 	}
 	b = h.benchOf(raw)
 	if m := b.Images[0]; m.Boot.Ready != 0 || m.Memory.IdleKiB != 0 || m.Bytes != (report.Bytes{Download: 1 << 20, Root: 1 << 20}) ||

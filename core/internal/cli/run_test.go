@@ -338,10 +338,13 @@ func TestRunRefusesWhatCannotRun(t *testing.T) {
 		{exitUsage, "want [ADDR:]HOST:GUEST", []string{h.build, "-p", "0:80"}},
 		{exitUsage, "want a size", []string{h.build, "--scratch", "much"}},
 		{exitFailed, "which a line cannot carry", []string{h.build, "--env", "X=a\nb"}},
-		{exitFailed, "brings its own boot loader", []string{disk, "--env", "X=a"}},
+		{exitFailed, "it starts its own boot loader", []string{disk, "--env", "X=a"}},
 		{exitFailed, "the least that it was measured to need is 60 MiB", []string{least, "--memory", "59"}},
 	} {
 		h.fails(c.code, c.text, append([]string{"run"}, c.args...)...)
+	}
+	for _, command := range []string{"bench", "verify"} {
+		h.fails(exitFailed, "the least that it was measured to need is 60 MiB", command, least, "--memory", "59")
 	}
 	if list := h.ps(); len(list) != 0 {
 		t.Errorf("a run that was refused is listed: %+v", list)
@@ -357,6 +360,27 @@ func TestRunTellsADiskOnlyWithABootFile(t *testing.T) {
 		app := &App{Args: append([]string{"run", "disk"}, args...), Stdout: io.Discard, Stderr: &errs, Environ: []string{"XDG_RUNTIME_DIR=" + dir}, Dir: dir}
 		if code := app.Run(t.Context()); code != exitFailed || !strings.Contains(errs.String(), "there is no /etc/leanlab/boot in it, so its /init is not leanlab's") {
 			t.Errorf("run %q ended with %d: %s", args, code, &errs)
+		}
+	}
+}
+
+// TestQEMUThatIsNotInstalledIsNamed uses this test binary as leanlab.
+func TestQEMUThatIsNotInstalledIsNamed(t *testing.T) {
+	t.Parallel()
+	leanlab, err := exec.LookPath("leanlab") // put into PATH by testscript.Main
+	must(t, err)
+	dir := t.TempDir()
+	kernel := make([]byte, 4096)
+	copy(kernel[0x202:], "HdrS")
+	for name, data := range map[string][]byte{"kernel": kernel, "initrd": []byte("070701"), "cmdline": []byte("quiet\n")} {
+		must(t, os.WriteFile(filepath.Join(dir, name), data, 0o644))
+	}
+	for _, args := range [][]string{{"run", dir}, {"run", dir, "-d"}, {"verify", dir}, {"bench", dir}} {
+		cmd := exec.Command(leanlab, args...)
+		cmd.Env = []string{"PATH=" + t.TempDir(), "LEANLAB_CACHE=" + filepath.Join(t.TempDir(), "store"), "XDG_RUNTIME_DIR=" + t.TempDir()}
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(string(out), `"qemu-system-x86_64": executable file not found in $PATH; on Debian: apt-get install qemu-system-x86`) {
+			t.Errorf("%q: %v\n%s", args, err, out)
 		}
 	}
 }

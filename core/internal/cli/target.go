@@ -10,10 +10,10 @@ import (
 	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/bundle"
-	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/image"
 	"github.com/somebloke1/elixir-lean-lab/core/inspect"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/foreign"
+	"github.com/somebloke1/elixir-lean-lab/core/internal/handover"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/report"
 	"github.com/somebloke1/elixir-lean-lab/core/vm"
 )
@@ -58,7 +58,7 @@ const runnable = "what runs is a bundle or build/<vm>, a raw or qcow2 disk, an O
 // Call done on what it returns.
 func (a *App) findTarget(ctx context.Context, arg string, f machineFlags, use rootUse) (*target, error) {
 	if arg == "" {
-		return a.kernelTarget("", f)
+		return a.kernelTarget(ctx, "", f)
 	}
 	path, info, err := a.imagePath(arg)
 	if err != nil {
@@ -89,7 +89,7 @@ func (a *App) findTarget(ctx context.Context, arg string, f machineFlags, use ro
 	}
 	t := &target{}
 	if f.kernel != "" {
-		if t, err = a.kernelTarget(path, f); err != nil {
+		if t, err = a.kernelTarget(ctx, path, f); err != nil {
 			return nil, err
 		}
 	} else if f.given() {
@@ -98,6 +98,10 @@ func (a *App) findTarget(ctx context.Context, arg string, f machineFlags, use ro
 		t.Arch, t.MemoryMiB = "x86_64", defaultMemoryMiB
 	}
 	t.Disk, t.Format, t.image, t.name = path, format, arg, stem(path)
+	if t.Kernel != "" {
+		_, err := handover.BootOf(ctx, t.Config) // a root that cannot be read has none that is known
+		t.saysReady = err == nil
+	}
 	return t, nil
 }
 
@@ -121,7 +125,7 @@ func stem(path string) string {
 	return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 }
 
-func (a *App) kernelTarget(disk string, f machineFlags) (*target, error) {
+func (a *App) kernelTarget(ctx context.Context, disk string, f machineFlags) (*target, error) {
 	kernel := a.path(f.kernel)
 	if info, err := os.Stat(kernel); err == nil && info.IsDir() {
 		b, err := bundleTarget(kernel)
@@ -136,10 +140,9 @@ func (a *App) kernelTarget(disk string, f machineFlags) (*target, error) {
 	}
 	t := &target{name: stem(kernel), image: f.kernel, Config: vm.Config{
 		Arch: arch, Kernel: kernel, Cmdline: f.append, MemoryMiB: defaultMemoryMiB}}
-	t.saysReady = true // a disk may have our /init, too
 	if f.initrd != "" {
 		t.Initrd = a.path(f.initrd)
-		_, err := guest.BootOf(t.Initrd)
+		_, err := handover.BootOf(ctx, t.Config)
 		t.saysReady = err == nil
 	}
 	if f.initrd == "" && disk == "" {

@@ -32,9 +32,7 @@ type building struct {
 }
 
 func (b *building) run(ctx context.Context, name string, root []source.Deb, kernel source.Deb) error {
-	// base-files first: it makes /bin, /lib and /sbin the links into /usr that the
-	// files of other packages are to follow.
-	slices.SortStableFunc(root, func(x, y source.Deb) int { return order(x) - order(y) })
+	root = inOrder(root)
 	var files []string
 	var image string
 	err := step(b.UI, name+": fetch packages", func(ev ui.Step) (err error) {
@@ -57,11 +55,16 @@ func (b *building) run(ctx context.Context, name string, root []source.Deb, kern
 	})
 }
 
-func order(d source.Deb) int {
-	if d.Package == "base-files" {
-		return 0
+// inOrder puts base-files first: it makes /bin, /lib and /sbin the links into /usr
+// that the files of other packages are to follow.
+func inOrder(debs []source.Deb) []source.Deb {
+	first := func(d source.Deb) int {
+		if d.Package == "base-files" {
+			return 0
+		}
+		return 1
 	}
-	return 1
+	return slices.SortedStableFunc(slices.Values(debs), func(x, y source.Deb) int { return first(x) - first(y) })
 }
 
 // fetch returns the files of the packages, in the order of debs, and the kernel's.

@@ -108,6 +108,17 @@ func TestPackagesAreUnpackedIntoOneRoot(t *testing.T) {
 	}
 }
 
+func TestTheLinksOfMergedUsrComeFirst(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, d := range inOrder([]source.Deb{{Package: "adduser"}, {Package: "apt"}, {Package: "base-files"}, {Package: "bash"}}) {
+		got = append(got, d.Package)
+	}
+	if s := strings.Join(got, " "); s != "base-files adduser apt bash" {
+		t.Errorf("they are unpacked in the order %s", s)
+	}
+}
+
 func TestTheKernelIsTakenOutOfItsPackage(t *testing.T) {
 	t.Parallel()
 	d := source.Deb{Package: "linux-image-6.12.9+deb13-cloud-amd64"}

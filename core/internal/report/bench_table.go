@@ -201,6 +201,7 @@ func benchNotes(b *Bench) []string {
 	} {
 		notes = append(notes, reasons(b, why.text, why.of)...)
 	}
+	notes = append(notes, givenMemory(b)...)
 	for _, m := range b.Images {
 		if m.Note != "" {
 			notes = append(notes, fmt.Sprintf("%s: %s.", printable(m.Name), strings.TrimRight(printable(m.Note), ".")))
@@ -223,6 +224,29 @@ func least(b *Bench) (n int) {
 		}
 	}
 	return n
+}
+
+// givenMemory says with how much memory images were measured where that is not one
+// figure for all: one whose root lives in memory may need more.
+func givenMemory(b *Bench) []string {
+	var order []int64
+	images := map[int64][]string{}
+	for _, m := range b.Images {
+		if n := m.Memory.GivenMiB; m.Memory.TotalKiB+m.Memory.LeastMiB > 0 {
+			if images[n] == nil {
+				order = append(order, n)
+			}
+			images[n] = append(images[n], printable(m.Name))
+		}
+	}
+	if len(order) < 2 {
+		return nil
+	}
+	var with []string
+	for _, n := range order {
+		with = append(with, fmt.Sprintf("%d MiB for %s", n, strings.Join(images[n], ", ")))
+	}
+	return []string{"RAM of the machines: " + strings.Join(with, "; ") + "."}
 }
 
 // reasons are why images lack something, with the images that each is true of.

@@ -70,6 +70,26 @@ func TestBenchTablesAreAsOnFile(t *testing.T) {
 	}
 }
 
+func TestNotesSayWhatIsPeculiarToAnImage(t *testing.T) {
+	t.Parallel()
+	b := benchSample()
+	b.Images = append(b.Images,
+		Measured{Name: "peer", Memory: MeasuredMemory{GivenMiB: 368, TotalKiB: 300_000}, Note: "93 packages."},
+		Measured{Name: "foreign", Memory: MeasuredMemory{GivenMiB: 512}, NoBoot: "its init is not leanlab's, which counts"})
+	notes := strings.Join(benchNotes(b), "\n") + "\n"
+	for _, want := range []string{
+		"RAM of the machines: 128 MiB for interpreter, jit | <b>, disk; 368 MiB for peer.\n", "\npeer: 93 packages.\n",
+		"No instructions of the boot of foreign: its init is not leanlab's, which counts.\n",
+	} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("they lack %q:\n%s", want, notes)
+		}
+	}
+	if notes := strings.Join(benchNotes(benchSample()), "\n"); strings.Contains(notes, "RAM of the machines") {
+		t.Errorf("one figure for all is told:\n%s", notes)
+	}
+}
+
 func TestABenchPageShowsNamesAsText(t *testing.T) {
 	t.Parallel()
 	var got bytes.Buffer
