@@ -876,6 +876,218 @@ func (x *PackageResult) GetFailure() string {
 	return ""
 }
 
+type ResolveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Definition    *Definition            `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	Source        *Source                `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	Fetched       map[string]string      `protobuf:"bytes,3,rep,name=fetched,proto3" json:"fetched,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Work          string                 `protobuf:"bytes,4,opt,name=work,proto3" json:"work,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveRequest) Reset() {
+	*x = ResolveRequest{}
+	mi := &file_builder_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveRequest) ProtoMessage() {}
+
+func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_builder_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
+func (*ResolveRequest) Descriptor() ([]byte, []int) {
+	return file_builder_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ResolveRequest) GetDefinition() *Definition {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+func (x *ResolveRequest) GetSource() *Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *ResolveRequest) GetFetched() map[string]string {
+	if x != nil {
+		return x.Fetched
+	}
+	return nil
+}
+
+func (x *ResolveRequest) GetWork() string {
+	if x != nil {
+		return x.Work
+	}
+	return ""
+}
+
+type ResolveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Files         []*RemoteFile          `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	Done          bool                   `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	Diagnostics   []*Diagnostic          `protobuf:"bytes,3,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveResponse) Reset() {
+	*x = ResolveResponse{}
+	mi := &file_builder_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveResponse) ProtoMessage() {}
+
+func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_builder_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
+func (*ResolveResponse) Descriptor() ([]byte, []int) {
+	return file_builder_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ResolveResponse) GetFiles() []*RemoteFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *ResolveResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *ResolveResponse) GetDiagnostics() []*Diagnostic {
+	if x != nil {
+		return x.Diagnostics
+	}
+	return nil
+}
+
+type RemoteFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Url           string                 `protobuf:"bytes,3,opt,name=url,proto3" json:"url,omitempty"`
+	Sha256        string                 `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Identity      string                 `protobuf:"bytes,5,opt,name=identity,proto3" json:"identity,omitempty"`
+	Bytes         int64                  `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoteFile) Reset() {
+	*x = RemoteFile{}
+	mi := &file_builder_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoteFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoteFile) ProtoMessage() {}
+
+func (x *RemoteFile) ProtoReflect() protoreflect.Message {
+	mi := &file_builder_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoteFile.ProtoReflect.Descriptor instead.
+func (*RemoteFile) Descriptor() ([]byte, []int) {
+	return file_builder_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RemoteFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoteFile) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *RemoteFile) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *RemoteFile) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *RemoteFile) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *RemoteFile) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
 type StopRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The call to stop. Empty: all of them, and no other is accepted after it.
@@ -886,7 +1098,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_builder_proto_msgTypes[14]
+	mi := &file_builder_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -898,7 +1110,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[14]
+	mi := &file_builder_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -911,7 +1123,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{14}
+	return file_builder_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StopRequest) GetCall() string {
@@ -929,7 +1141,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_builder_proto_msgTypes[15]
+	mi := &file_builder_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +1153,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[15]
+	mi := &file_builder_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +1166,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{15}
+	return file_builder_proto_rawDescGZIP(), []int{18}
 }
 
 type Description struct {
@@ -970,7 +1182,7 @@ type Description struct {
 
 func (x *Description) Reset() {
 	*x = Description{}
-	mi := &file_builder_proto_msgTypes[16]
+	mi := &file_builder_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1194,7 @@ func (x *Description) String() string {
 func (*Description) ProtoMessage() {}
 
 func (x *Description) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[16]
+	mi := &file_builder_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1207,7 @@ func (x *Description) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Description.ProtoReflect.Descriptor instead.
 func (*Description) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{16}
+	return file_builder_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Description) GetName() string {
@@ -1043,7 +1255,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_builder_proto_msgTypes[17]
+	mi := &file_builder_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1267,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[17]
+	mi := &file_builder_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1280,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{17}
+	return file_builder_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Schema) GetAttributes() []*Attribute {
@@ -1098,7 +1310,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_builder_proto_msgTypes[18]
+	mi := &file_builder_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1322,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[18]
+	mi := &file_builder_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1335,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{18}
+	return file_builder_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Attribute) GetName() string {
@@ -1173,7 +1385,7 @@ type Block struct {
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_builder_proto_msgTypes[19]
+	mi := &file_builder_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1397,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[19]
+	mi := &file_builder_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1410,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{19}
+	return file_builder_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Block) GetName() string {
@@ -1245,7 +1457,7 @@ type Definition struct {
 
 func (x *Definition) Reset() {
 	*x = Definition{}
-	mi := &file_builder_proto_msgTypes[20]
+	mi := &file_builder_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1469,7 @@ func (x *Definition) String() string {
 func (*Definition) ProtoMessage() {}
 
 func (x *Definition) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[20]
+	mi := &file_builder_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1482,7 @@ func (x *Definition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definition.ProtoReflect.Descriptor instead.
 func (*Definition) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{20}
+	return file_builder_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Definition) GetVm() string {
@@ -1340,7 +1552,7 @@ type OTP struct {
 
 func (x *OTP) Reset() {
 	*x = OTP{}
-	mi := &file_builder_proto_msgTypes[21]
+	mi := &file_builder_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1564,7 @@ func (x *OTP) String() string {
 func (*OTP) ProtoMessage() {}
 
 func (x *OTP) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[21]
+	mi := &file_builder_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1577,7 @@ func (x *OTP) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OTP.ProtoReflect.Descriptor instead.
 func (*OTP) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{21}
+	return file_builder_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *OTP) GetVersion() string {
@@ -1401,7 +1613,7 @@ type Missing struct {
 
 func (x *Missing) Reset() {
 	*x = Missing{}
-	mi := &file_builder_proto_msgTypes[22]
+	mi := &file_builder_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1413,7 +1625,7 @@ func (x *Missing) String() string {
 func (*Missing) ProtoMessage() {}
 
 func (x *Missing) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[22]
+	mi := &file_builder_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1426,7 +1638,7 @@ func (x *Missing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Missing.ProtoReflect.Descriptor instead.
 func (*Missing) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{22}
+	return file_builder_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Missing) GetWhat() string {
@@ -1469,7 +1681,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_builder_proto_msgTypes[23]
+	mi := &file_builder_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1693,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[23]
+	mi := &file_builder_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1706,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{23}
+	return file_builder_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -1529,13 +1741,14 @@ type Plan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sources       []*Source              `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`
 	Steps         []*Step                `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
+	Mirrors       []string               `protobuf:"bytes,3,rep,name=mirrors,proto3" json:"mirrors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_builder_proto_msgTypes[24]
+	mi := &file_builder_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1760,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[24]
+	mi := &file_builder_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +1773,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{24}
+	return file_builder_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Plan) GetSources() []*Source {
@@ -1577,17 +1790,25 @@ func (x *Plan) GetSteps() []*Step {
 	return nil
 }
 
+func (x *Plan) GetMirrors() []string {
+	if x != nil {
+		return x.Mirrors
+	}
+	return nil
+}
+
 type Source struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Series        string                 `protobuf:"bytes,2,opt,name=series,proto3" json:"series,omitempty"`
+	Selection     string                 `protobuf:"bytes,3,opt,name=selection,proto3" json:"selection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_builder_proto_msgTypes[25]
+	mi := &file_builder_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1820,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[25]
+	mi := &file_builder_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1833,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{25}
+	return file_builder_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Source) GetName() string {
@@ -1629,6 +1850,13 @@ func (x *Source) GetSeries() string {
 	return ""
 }
 
+func (x *Source) GetSelection() string {
+	if x != nil {
+		return x.Selection
+	}
+	return ""
+}
+
 type Step struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1636,13 +1864,14 @@ type Step struct {
 	Needs         []string               `protobuf:"bytes,3,rep,name=needs,proto3" json:"needs,omitempty"`
 	Sources       []string               `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty"`
 	Inputs        map[string]string      `protobuf:"bytes,5,rep,name=inputs,proto3" json:"inputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Kind          string                 `protobuf:"bytes,8,opt,name=kind,proto3" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_builder_proto_msgTypes[26]
+	mi := &file_builder_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +1883,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[26]
+	mi := &file_builder_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +1896,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{26}
+	return file_builder_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Step) GetId() string {
@@ -1705,18 +1934,26 @@ func (x *Step) GetInputs() map[string]string {
 	return nil
 }
 
+func (x *Step) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
 type FetchedSource struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
 	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	Sha256        string                 `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Files         []*FetchedFile         `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FetchedSource) Reset() {
 	*x = FetchedSource{}
-	mi := &file_builder_proto_msgTypes[27]
+	mi := &file_builder_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +1965,7 @@ func (x *FetchedSource) String() string {
 func (*FetchedSource) ProtoMessage() {}
 
 func (x *FetchedSource) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[27]
+	mi := &file_builder_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +1978,7 @@ func (x *FetchedSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchedSource.ProtoReflect.Descriptor instead.
 func (*FetchedSource) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{27}
+	return file_builder_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FetchedSource) GetVersion() string {
@@ -1765,6 +2002,81 @@ func (x *FetchedSource) GetSha256() string {
 	return ""
 }
 
+func (x *FetchedSource) GetFiles() []*FetchedFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+type FetchedFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	Sha256        string                 `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchedFile) Reset() {
+	*x = FetchedFile{}
+	mi := &file_builder_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchedFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchedFile) ProtoMessage() {}
+
+func (x *FetchedFile) ProtoReflect() protoreflect.Message {
+	mi := &file_builder_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchedFile.ProtoReflect.Descriptor instead.
+func (*FetchedFile) Descriptor() ([]byte, []int) {
+	return file_builder_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *FetchedFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FetchedFile) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *FetchedFile) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FetchedFile) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
 type Ref struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Step          string                 `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
@@ -1775,7 +2087,7 @@ type Ref struct {
 
 func (x *Ref) Reset() {
 	*x = Ref{}
-	mi := &file_builder_proto_msgTypes[28]
+	mi := &file_builder_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +2099,7 @@ func (x *Ref) String() string {
 func (*Ref) ProtoMessage() {}
 
 func (x *Ref) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[28]
+	mi := &file_builder_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +2112,7 @@ func (x *Ref) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ref.ProtoReflect.Descriptor instead.
 func (*Ref) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{28}
+	return file_builder_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Ref) GetStep() string {
@@ -1832,7 +2144,7 @@ type Machine struct {
 
 func (x *Machine) Reset() {
 	*x = Machine{}
-	mi := &file_builder_proto_msgTypes[29]
+	mi := &file_builder_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +2156,7 @@ func (x *Machine) String() string {
 func (*Machine) ProtoMessage() {}
 
 func (x *Machine) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[29]
+	mi := &file_builder_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +2169,7 @@ func (x *Machine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Machine.ProtoReflect.Descriptor instead.
 func (*Machine) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{29}
+	return file_builder_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Machine) GetKernel() *Ref {
@@ -1914,13 +2226,14 @@ type Toolchain struct {
 	Otp           *Ref                   `protobuf:"bytes,1,opt,name=otp,proto3" json:"otp,omitempty"`
 	Elixir        *Ref                   `protobuf:"bytes,2,opt,name=elixir,proto3" json:"elixir,omitempty"`
 	Env           map[string]string      `protobuf:"bytes,3,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Target        *Ref                   `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Toolchain) Reset() {
 	*x = Toolchain{}
-	mi := &file_builder_proto_msgTypes[30]
+	mi := &file_builder_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2245,7 @@ func (x *Toolchain) String() string {
 func (*Toolchain) ProtoMessage() {}
 
 func (x *Toolchain) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[30]
+	mi := &file_builder_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2258,7 @@ func (x *Toolchain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Toolchain.ProtoReflect.Descriptor instead.
 func (*Toolchain) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{30}
+	return file_builder_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Toolchain) GetOtp() *Ref {
@@ -1969,6 +2282,13 @@ func (x *Toolchain) GetEnv() map[string]string {
 	return nil
 }
 
+func (x *Toolchain) GetTarget() *Ref {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
 type Emulator struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
@@ -1979,7 +2299,7 @@ type Emulator struct {
 
 func (x *Emulator) Reset() {
 	*x = Emulator{}
-	mi := &file_builder_proto_msgTypes[31]
+	mi := &file_builder_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2311,7 @@ func (x *Emulator) String() string {
 func (*Emulator) ProtoMessage() {}
 
 func (x *Emulator) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[31]
+	mi := &file_builder_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2324,7 @@ func (x *Emulator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Emulator.ProtoReflect.Descriptor instead.
 func (*Emulator) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{31}
+	return file_builder_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Emulator) GetPath() string {
@@ -2032,7 +2352,7 @@ type Component struct {
 
 func (x *Component) Reset() {
 	*x = Component{}
-	mi := &file_builder_proto_msgTypes[32]
+	mi := &file_builder_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2364,7 @@ func (x *Component) String() string {
 func (*Component) ProtoMessage() {}
 
 func (x *Component) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[32]
+	mi := &file_builder_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2377,7 @@ func (x *Component) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Component.ProtoReflect.Descriptor instead.
 func (*Component) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{32}
+	return file_builder_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Component) GetName() string {
@@ -2099,7 +2419,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_builder_proto_msgTypes[33]
+	mi := &file_builder_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2431,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[33]
+	mi := &file_builder_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2444,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{33}
+	return file_builder_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Event) GetKind() isEvent_Kind {
@@ -2253,7 +2573,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_builder_proto_msgTypes[34]
+	mi := &file_builder_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2265,7 +2585,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[34]
+	mi := &file_builder_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2278,7 +2598,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{34}
+	return file_builder_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Usage) GetCpuNanoseconds() int64 {
@@ -2297,7 +2617,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_builder_proto_msgTypes[35]
+	mi := &file_builder_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2629,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[35]
+	mi := &file_builder_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2642,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{35}
+	return file_builder_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Log) GetLine() string {
@@ -2343,7 +2663,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_builder_proto_msgTypes[36]
+	mi := &file_builder_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2355,7 +2675,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[36]
+	mi := &file_builder_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2368,7 +2688,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{36}
+	return file_builder_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Progress) GetDone() int64 {
@@ -2401,7 +2721,7 @@ type StepStarted struct {
 
 func (x *StepStarted) Reset() {
 	*x = StepStarted{}
-	mi := &file_builder_proto_msgTypes[37]
+	mi := &file_builder_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2733,7 @@ func (x *StepStarted) String() string {
 func (*StepStarted) ProtoMessage() {}
 
 func (x *StepStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[37]
+	mi := &file_builder_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2746,7 @@ func (x *StepStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepStarted.ProtoReflect.Descriptor instead.
 func (*StepStarted) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{37}
+	return file_builder_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StepStarted) GetTitle() string {
@@ -2445,7 +2765,7 @@ type StepFinished struct {
 
 func (x *StepFinished) Reset() {
 	*x = StepFinished{}
-	mi := &file_builder_proto_msgTypes[38]
+	mi := &file_builder_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2777,7 @@ func (x *StepFinished) String() string {
 func (*StepFinished) ProtoMessage() {}
 
 func (x *StepFinished) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[38]
+	mi := &file_builder_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2790,7 @@ func (x *StepFinished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepFinished.ProtoReflect.Descriptor instead.
 func (*StepFinished) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{38}
+	return file_builder_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *StepFinished) GetTitle() string {
@@ -2489,7 +2809,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_builder_proto_msgTypes[39]
+	mi := &file_builder_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2501,7 +2821,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[39]
+	mi := &file_builder_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2514,7 +2834,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{39}
+	return file_builder_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Notice) GetDiagnostic() *Diagnostic {
@@ -2534,7 +2854,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_builder_proto_msgTypes[40]
+	mi := &file_builder_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2866,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[40]
+	mi := &file_builder_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2879,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{40}
+	return file_builder_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Artifact) GetName() string {
@@ -2642,7 +2962,29 @@ const file_builder_proto_rawDesc = "" +
 	"\x06result\x18\x02 \x01(\v2!.leanlab.builder.v1.PackageResultH\x00R\x06resultB\x06\n" +
 	"\x04kind\")\n" +
 	"\rPackageResult\x12\x18\n" +
-	"\afailure\x18\x01 \x01(\tR\afailure\"!\n" +
+	"\afailure\x18\x01 \x01(\tR\afailure\"\x9f\x02\n" +
+	"\x0eResolveRequest\x12>\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\v2\x1e.leanlab.builder.v1.DefinitionR\n" +
+	"definition\x122\n" +
+	"\x06source\x18\x02 \x01(\v2\x1a.leanlab.builder.v1.SourceR\x06source\x12I\n" +
+	"\afetched\x18\x03 \x03(\v2/.leanlab.builder.v1.ResolveRequest.FetchedEntryR\afetched\x12\x12\n" +
+	"\x04work\x18\x04 \x01(\tR\x04work\x1a:\n" +
+	"\fFetchedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9d\x01\n" +
+	"\x0fResolveResponse\x124\n" +
+	"\x05files\x18\x01 \x03(\v2\x1e.leanlab.builder.v1.RemoteFileR\x05files\x12\x12\n" +
+	"\x04done\x18\x02 \x01(\bR\x04done\x12@\n" +
+	"\vdiagnostics\x18\x03 \x03(\v2\x1e.leanlab.builder.v1.DiagnosticR\vdiagnostics\"\x96\x01\n" +
+	"\n" +
+	"RemoteFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
+	"\x03url\x18\x03 \x01(\tR\x03url\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12\x1a\n" +
+	"\bidentity\x18\x05 \x01(\tR\bidentity\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\x03R\x05bytes\"!\n" +
 	"\vStopRequest\x12\x12\n" +
 	"\x04call\x18\x01 \x01(\tR\x04call\"\x0e\n" +
 	"\fStopResponse\"\xab\x01\n" +
@@ -2692,26 +3034,35 @@ const file_builder_proto_rawDesc = "" +
 	"\bseverity\x18\x01 \x01(\x0e2\x1c.leanlab.builder.v1.SeverityR\bseverity\x12\x18\n" +
 	"\asummary\x18\x02 \x01(\tR\asummary\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x12\n" +
-	"\x04path\x18\x04 \x03(\tR\x04path\"l\n" +
+	"\x04path\x18\x04 \x03(\tR\x04path\"\x86\x01\n" +
 	"\x04Plan\x124\n" +
 	"\asources\x18\x01 \x03(\v2\x1a.leanlab.builder.v1.SourceR\asources\x12.\n" +
-	"\x05steps\x18\x02 \x03(\v2\x18.leanlab.builder.v1.StepR\x05steps\"4\n" +
+	"\x05steps\x18\x02 \x03(\v2\x18.leanlab.builder.v1.StepR\x05steps\x12\x18\n" +
+	"\amirrors\x18\x03 \x03(\tR\amirrors\"R\n" +
 	"\x06Source\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06series\x18\x02 \x01(\tR\x06series\"\xd5\x01\n" +
+	"\x06series\x18\x02 \x01(\tR\x06series\x12\x1c\n" +
+	"\tselection\x18\x03 \x01(\tR\tselection\"\xe9\x01\n" +
 	"\x04Step\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x14\n" +
 	"\x05needs\x18\x03 \x03(\tR\x05needs\x12\x18\n" +
 	"\asources\x18\x04 \x03(\tR\asources\x12<\n" +
-	"\x06inputs\x18\x05 \x03(\v2$.leanlab.builder.v1.Step.InputsEntryR\x06inputs\x1a9\n" +
+	"\x06inputs\x18\x05 \x03(\v2$.leanlab.builder.v1.Step.InputsEntryR\x06inputs\x12\x12\n" +
+	"\x04kind\x18\b \x01(\tR\x04kind\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"U\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x01\n" +
 	"\rFetchedSource\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
-	"\x06sha256\x18\x03 \x01(\tR\x06sha256\"-\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x125\n" +
+	"\x05files\x18\x04 \x03(\v2\x1f.leanlab.builder.v1.FetchedFileR\x05files\"g\n" +
+	"\vFetchedFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\"-\n" +
 	"\x03Ref\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\"\xd1\x02\n" +
@@ -2724,11 +3075,12 @@ const file_builder_proto_rawDesc = "" +
 	"\x04libc\x18\x06 \x01(\tR\x04libc\x12=\n" +
 	"\n" +
 	"components\x18\a \x03(\v2\x1d.leanlab.builder.v1.ComponentR\n" +
-	"components\"\xd9\x01\n" +
+	"components\"\x8a\x02\n" +
 	"\tToolchain\x12)\n" +
 	"\x03otp\x18\x01 \x01(\v2\x17.leanlab.builder.v1.RefR\x03otp\x12/\n" +
 	"\x06elixir\x18\x02 \x01(\v2\x17.leanlab.builder.v1.RefR\x06elixir\x128\n" +
-	"\x03env\x18\x03 \x03(\v2&.leanlab.builder.v1.Toolchain.EnvEntryR\x03env\x1a6\n" +
+	"\x03env\x18\x03 \x03(\v2&.leanlab.builder.v1.Toolchain.EnvEntryR\x03env\x12/\n" +
+	"\x06target\x18\x04 \x01(\v2\x17.leanlab.builder.v1.RefR\x06target\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"2\n" +
@@ -2770,14 +3122,15 @@ const file_builder_proto_rawDesc = "" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSEVERITY_ERROR\x10\x01\x12\x14\n" +
-	"\x10SEVERITY_WARNING\x10\x022\xc1\x04\n" +
+	"\x10SEVERITY_WARNING\x10\x022\x95\x05\n" +
 	"\aBuilder\x12U\n" +
 	"\bDescribe\x12#.leanlab.builder.v1.DescribeRequest\x1a$.leanlab.builder.v1.DescribeResponse\x12L\n" +
 	"\x05Probe\x12 .leanlab.builder.v1.ProbeRequest\x1a!.leanlab.builder.v1.ProbeResponse\x12U\n" +
 	"\bValidate\x12#.leanlab.builder.v1.ValidateRequest\x1a$.leanlab.builder.v1.ValidateResponse\x12I\n" +
 	"\x04Plan\x12\x1f.leanlab.builder.v1.PlanRequest\x1a .leanlab.builder.v1.PlanResponse\x12N\n" +
 	"\x05Build\x12 .leanlab.builder.v1.BuildRequest\x1a!.leanlab.builder.v1.BuildResponse0\x01\x12T\n" +
-	"\aPackage\x12\".leanlab.builder.v1.PackageRequest\x1a#.leanlab.builder.v1.PackageResponse0\x01\x12I\n" +
+	"\aPackage\x12\".leanlab.builder.v1.PackageRequest\x1a#.leanlab.builder.v1.PackageResponse0\x01\x12R\n" +
+	"\aResolve\x12\".leanlab.builder.v1.ResolveRequest\x1a#.leanlab.builder.v1.ResolveResponse\x12I\n" +
 	"\x04Stop\x12\x1f.leanlab.builder.v1.StopRequest\x1a .leanlab.builder.v1.StopResponseB>Z<github.com/somebloke1/elixir-lean-lab/core/builder/builderpbb\x06proto3"
 
 var (
@@ -2793,7 +3146,7 @@ func file_builder_proto_rawDescGZIP() []byte {
 }
 
 var file_builder_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_builder_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_builder_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_builder_proto_goTypes = []any{
 	(Severity)(0),            // 0: leanlab.builder.v1.Severity
 	(*DescribeRequest)(nil),  // 1: leanlab.builder.v1.DescribeRequest
@@ -2810,101 +3163,115 @@ var file_builder_proto_goTypes = []any{
 	(*PackageRequest)(nil),   // 12: leanlab.builder.v1.PackageRequest
 	(*PackageResponse)(nil),  // 13: leanlab.builder.v1.PackageResponse
 	(*PackageResult)(nil),    // 14: leanlab.builder.v1.PackageResult
-	(*StopRequest)(nil),      // 15: leanlab.builder.v1.StopRequest
-	(*StopResponse)(nil),     // 16: leanlab.builder.v1.StopResponse
-	(*Description)(nil),      // 17: leanlab.builder.v1.Description
-	(*Schema)(nil),           // 18: leanlab.builder.v1.Schema
-	(*Attribute)(nil),        // 19: leanlab.builder.v1.Attribute
-	(*Block)(nil),            // 20: leanlab.builder.v1.Block
-	(*Definition)(nil),       // 21: leanlab.builder.v1.Definition
-	(*OTP)(nil),              // 22: leanlab.builder.v1.OTP
-	(*Missing)(nil),          // 23: leanlab.builder.v1.Missing
-	(*Diagnostic)(nil),       // 24: leanlab.builder.v1.Diagnostic
-	(*Plan)(nil),             // 25: leanlab.builder.v1.Plan
-	(*Source)(nil),           // 26: leanlab.builder.v1.Source
-	(*Step)(nil),             // 27: leanlab.builder.v1.Step
-	(*FetchedSource)(nil),    // 28: leanlab.builder.v1.FetchedSource
-	(*Ref)(nil),              // 29: leanlab.builder.v1.Ref
-	(*Machine)(nil),          // 30: leanlab.builder.v1.Machine
-	(*Toolchain)(nil),        // 31: leanlab.builder.v1.Toolchain
-	(*Emulator)(nil),         // 32: leanlab.builder.v1.Emulator
-	(*Component)(nil),        // 33: leanlab.builder.v1.Component
-	(*Event)(nil),            // 34: leanlab.builder.v1.Event
-	(*Usage)(nil),            // 35: leanlab.builder.v1.Usage
-	(*Log)(nil),              // 36: leanlab.builder.v1.Log
-	(*Progress)(nil),         // 37: leanlab.builder.v1.Progress
-	(*StepStarted)(nil),      // 38: leanlab.builder.v1.StepStarted
-	(*StepFinished)(nil),     // 39: leanlab.builder.v1.StepFinished
-	(*Notice)(nil),           // 40: leanlab.builder.v1.Notice
-	(*Artifact)(nil),         // 41: leanlab.builder.v1.Artifact
-	nil,                      // 42: leanlab.builder.v1.BuildRequest.NeedsEntry
-	nil,                      // 43: leanlab.builder.v1.BuildRequest.SourcesEntry
-	nil,                      // 44: leanlab.builder.v1.Step.InputsEntry
-	nil,                      // 45: leanlab.builder.v1.Toolchain.EnvEntry
+	(*ResolveRequest)(nil),   // 15: leanlab.builder.v1.ResolveRequest
+	(*ResolveResponse)(nil),  // 16: leanlab.builder.v1.ResolveResponse
+	(*RemoteFile)(nil),       // 17: leanlab.builder.v1.RemoteFile
+	(*StopRequest)(nil),      // 18: leanlab.builder.v1.StopRequest
+	(*StopResponse)(nil),     // 19: leanlab.builder.v1.StopResponse
+	(*Description)(nil),      // 20: leanlab.builder.v1.Description
+	(*Schema)(nil),           // 21: leanlab.builder.v1.Schema
+	(*Attribute)(nil),        // 22: leanlab.builder.v1.Attribute
+	(*Block)(nil),            // 23: leanlab.builder.v1.Block
+	(*Definition)(nil),       // 24: leanlab.builder.v1.Definition
+	(*OTP)(nil),              // 25: leanlab.builder.v1.OTP
+	(*Missing)(nil),          // 26: leanlab.builder.v1.Missing
+	(*Diagnostic)(nil),       // 27: leanlab.builder.v1.Diagnostic
+	(*Plan)(nil),             // 28: leanlab.builder.v1.Plan
+	(*Source)(nil),           // 29: leanlab.builder.v1.Source
+	(*Step)(nil),             // 30: leanlab.builder.v1.Step
+	(*FetchedSource)(nil),    // 31: leanlab.builder.v1.FetchedSource
+	(*FetchedFile)(nil),      // 32: leanlab.builder.v1.FetchedFile
+	(*Ref)(nil),              // 33: leanlab.builder.v1.Ref
+	(*Machine)(nil),          // 34: leanlab.builder.v1.Machine
+	(*Toolchain)(nil),        // 35: leanlab.builder.v1.Toolchain
+	(*Emulator)(nil),         // 36: leanlab.builder.v1.Emulator
+	(*Component)(nil),        // 37: leanlab.builder.v1.Component
+	(*Event)(nil),            // 38: leanlab.builder.v1.Event
+	(*Usage)(nil),            // 39: leanlab.builder.v1.Usage
+	(*Log)(nil),              // 40: leanlab.builder.v1.Log
+	(*Progress)(nil),         // 41: leanlab.builder.v1.Progress
+	(*StepStarted)(nil),      // 42: leanlab.builder.v1.StepStarted
+	(*StepFinished)(nil),     // 43: leanlab.builder.v1.StepFinished
+	(*Notice)(nil),           // 44: leanlab.builder.v1.Notice
+	(*Artifact)(nil),         // 45: leanlab.builder.v1.Artifact
+	nil,                      // 46: leanlab.builder.v1.BuildRequest.NeedsEntry
+	nil,                      // 47: leanlab.builder.v1.BuildRequest.SourcesEntry
+	nil,                      // 48: leanlab.builder.v1.ResolveRequest.FetchedEntry
+	nil,                      // 49: leanlab.builder.v1.Step.InputsEntry
+	nil,                      // 50: leanlab.builder.v1.Toolchain.EnvEntry
 }
 var file_builder_proto_depIdxs = []int32{
-	17, // 0: leanlab.builder.v1.DescribeResponse.description:type_name -> leanlab.builder.v1.Description
-	21, // 1: leanlab.builder.v1.ProbeRequest.definition:type_name -> leanlab.builder.v1.Definition
-	23, // 2: leanlab.builder.v1.ProbeResponse.missing:type_name -> leanlab.builder.v1.Missing
-	21, // 3: leanlab.builder.v1.ValidateRequest.definition:type_name -> leanlab.builder.v1.Definition
-	24, // 4: leanlab.builder.v1.ValidateResponse.diagnostics:type_name -> leanlab.builder.v1.Diagnostic
-	21, // 5: leanlab.builder.v1.PlanRequest.definition:type_name -> leanlab.builder.v1.Definition
-	25, // 6: leanlab.builder.v1.PlanResponse.plan:type_name -> leanlab.builder.v1.Plan
-	21, // 7: leanlab.builder.v1.BuildRequest.definition:type_name -> leanlab.builder.v1.Definition
-	42, // 8: leanlab.builder.v1.BuildRequest.needs:type_name -> leanlab.builder.v1.BuildRequest.NeedsEntry
-	43, // 9: leanlab.builder.v1.BuildRequest.sources:type_name -> leanlab.builder.v1.BuildRequest.SourcesEntry
-	34, // 10: leanlab.builder.v1.BuildResponse.event:type_name -> leanlab.builder.v1.Event
+	20, // 0: leanlab.builder.v1.DescribeResponse.description:type_name -> leanlab.builder.v1.Description
+	24, // 1: leanlab.builder.v1.ProbeRequest.definition:type_name -> leanlab.builder.v1.Definition
+	26, // 2: leanlab.builder.v1.ProbeResponse.missing:type_name -> leanlab.builder.v1.Missing
+	24, // 3: leanlab.builder.v1.ValidateRequest.definition:type_name -> leanlab.builder.v1.Definition
+	27, // 4: leanlab.builder.v1.ValidateResponse.diagnostics:type_name -> leanlab.builder.v1.Diagnostic
+	24, // 5: leanlab.builder.v1.PlanRequest.definition:type_name -> leanlab.builder.v1.Definition
+	28, // 6: leanlab.builder.v1.PlanResponse.plan:type_name -> leanlab.builder.v1.Plan
+	24, // 7: leanlab.builder.v1.BuildRequest.definition:type_name -> leanlab.builder.v1.Definition
+	46, // 8: leanlab.builder.v1.BuildRequest.needs:type_name -> leanlab.builder.v1.BuildRequest.NeedsEntry
+	47, // 9: leanlab.builder.v1.BuildRequest.sources:type_name -> leanlab.builder.v1.BuildRequest.SourcesEntry
+	38, // 10: leanlab.builder.v1.BuildResponse.event:type_name -> leanlab.builder.v1.Event
 	11, // 11: leanlab.builder.v1.BuildResponse.result:type_name -> leanlab.builder.v1.BuildResult
-	30, // 12: leanlab.builder.v1.BuildResult.machine:type_name -> leanlab.builder.v1.Machine
-	21, // 13: leanlab.builder.v1.PackageRequest.definition:type_name -> leanlab.builder.v1.Definition
-	30, // 14: leanlab.builder.v1.PackageRequest.machine:type_name -> leanlab.builder.v1.Machine
-	34, // 15: leanlab.builder.v1.PackageResponse.event:type_name -> leanlab.builder.v1.Event
+	34, // 12: leanlab.builder.v1.BuildResult.machine:type_name -> leanlab.builder.v1.Machine
+	24, // 13: leanlab.builder.v1.PackageRequest.definition:type_name -> leanlab.builder.v1.Definition
+	34, // 14: leanlab.builder.v1.PackageRequest.machine:type_name -> leanlab.builder.v1.Machine
+	38, // 15: leanlab.builder.v1.PackageResponse.event:type_name -> leanlab.builder.v1.Event
 	14, // 16: leanlab.builder.v1.PackageResponse.result:type_name -> leanlab.builder.v1.PackageResult
-	18, // 17: leanlab.builder.v1.Description.schema:type_name -> leanlab.builder.v1.Schema
-	19, // 18: leanlab.builder.v1.Schema.attributes:type_name -> leanlab.builder.v1.Attribute
-	20, // 19: leanlab.builder.v1.Schema.blocks:type_name -> leanlab.builder.v1.Block
-	18, // 20: leanlab.builder.v1.Block.schema:type_name -> leanlab.builder.v1.Schema
-	22, // 21: leanlab.builder.v1.Definition.otp:type_name -> leanlab.builder.v1.OTP
-	0,  // 22: leanlab.builder.v1.Diagnostic.severity:type_name -> leanlab.builder.v1.Severity
-	26, // 23: leanlab.builder.v1.Plan.sources:type_name -> leanlab.builder.v1.Source
-	27, // 24: leanlab.builder.v1.Plan.steps:type_name -> leanlab.builder.v1.Step
-	44, // 25: leanlab.builder.v1.Step.inputs:type_name -> leanlab.builder.v1.Step.InputsEntry
-	29, // 26: leanlab.builder.v1.Machine.kernel:type_name -> leanlab.builder.v1.Ref
-	29, // 27: leanlab.builder.v1.Machine.rootfs:type_name -> leanlab.builder.v1.Ref
-	31, // 28: leanlab.builder.v1.Machine.toolchain:type_name -> leanlab.builder.v1.Toolchain
-	32, // 29: leanlab.builder.v1.Machine.emulators:type_name -> leanlab.builder.v1.Emulator
-	33, // 30: leanlab.builder.v1.Machine.components:type_name -> leanlab.builder.v1.Component
-	29, // 31: leanlab.builder.v1.Toolchain.otp:type_name -> leanlab.builder.v1.Ref
-	29, // 32: leanlab.builder.v1.Toolchain.elixir:type_name -> leanlab.builder.v1.Ref
-	45, // 33: leanlab.builder.v1.Toolchain.env:type_name -> leanlab.builder.v1.Toolchain.EnvEntry
-	36, // 34: leanlab.builder.v1.Event.log:type_name -> leanlab.builder.v1.Log
-	37, // 35: leanlab.builder.v1.Event.progress:type_name -> leanlab.builder.v1.Progress
-	38, // 36: leanlab.builder.v1.Event.step_started:type_name -> leanlab.builder.v1.StepStarted
-	39, // 37: leanlab.builder.v1.Event.step_finished:type_name -> leanlab.builder.v1.StepFinished
-	40, // 38: leanlab.builder.v1.Event.notice:type_name -> leanlab.builder.v1.Notice
-	41, // 39: leanlab.builder.v1.Event.artifact:type_name -> leanlab.builder.v1.Artifact
-	35, // 40: leanlab.builder.v1.Event.usage:type_name -> leanlab.builder.v1.Usage
-	24, // 41: leanlab.builder.v1.Notice.diagnostic:type_name -> leanlab.builder.v1.Diagnostic
-	28, // 42: leanlab.builder.v1.BuildRequest.SourcesEntry.value:type_name -> leanlab.builder.v1.FetchedSource
-	1,  // 43: leanlab.builder.v1.Builder.Describe:input_type -> leanlab.builder.v1.DescribeRequest
-	3,  // 44: leanlab.builder.v1.Builder.Probe:input_type -> leanlab.builder.v1.ProbeRequest
-	5,  // 45: leanlab.builder.v1.Builder.Validate:input_type -> leanlab.builder.v1.ValidateRequest
-	7,  // 46: leanlab.builder.v1.Builder.Plan:input_type -> leanlab.builder.v1.PlanRequest
-	9,  // 47: leanlab.builder.v1.Builder.Build:input_type -> leanlab.builder.v1.BuildRequest
-	12, // 48: leanlab.builder.v1.Builder.Package:input_type -> leanlab.builder.v1.PackageRequest
-	15, // 49: leanlab.builder.v1.Builder.Stop:input_type -> leanlab.builder.v1.StopRequest
-	2,  // 50: leanlab.builder.v1.Builder.Describe:output_type -> leanlab.builder.v1.DescribeResponse
-	4,  // 51: leanlab.builder.v1.Builder.Probe:output_type -> leanlab.builder.v1.ProbeResponse
-	6,  // 52: leanlab.builder.v1.Builder.Validate:output_type -> leanlab.builder.v1.ValidateResponse
-	8,  // 53: leanlab.builder.v1.Builder.Plan:output_type -> leanlab.builder.v1.PlanResponse
-	10, // 54: leanlab.builder.v1.Builder.Build:output_type -> leanlab.builder.v1.BuildResponse
-	13, // 55: leanlab.builder.v1.Builder.Package:output_type -> leanlab.builder.v1.PackageResponse
-	16, // 56: leanlab.builder.v1.Builder.Stop:output_type -> leanlab.builder.v1.StopResponse
-	50, // [50:57] is the sub-list for method output_type
-	43, // [43:50] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	24, // 17: leanlab.builder.v1.ResolveRequest.definition:type_name -> leanlab.builder.v1.Definition
+	29, // 18: leanlab.builder.v1.ResolveRequest.source:type_name -> leanlab.builder.v1.Source
+	48, // 19: leanlab.builder.v1.ResolveRequest.fetched:type_name -> leanlab.builder.v1.ResolveRequest.FetchedEntry
+	17, // 20: leanlab.builder.v1.ResolveResponse.files:type_name -> leanlab.builder.v1.RemoteFile
+	27, // 21: leanlab.builder.v1.ResolveResponse.diagnostics:type_name -> leanlab.builder.v1.Diagnostic
+	21, // 22: leanlab.builder.v1.Description.schema:type_name -> leanlab.builder.v1.Schema
+	22, // 23: leanlab.builder.v1.Schema.attributes:type_name -> leanlab.builder.v1.Attribute
+	23, // 24: leanlab.builder.v1.Schema.blocks:type_name -> leanlab.builder.v1.Block
+	21, // 25: leanlab.builder.v1.Block.schema:type_name -> leanlab.builder.v1.Schema
+	25, // 26: leanlab.builder.v1.Definition.otp:type_name -> leanlab.builder.v1.OTP
+	0,  // 27: leanlab.builder.v1.Diagnostic.severity:type_name -> leanlab.builder.v1.Severity
+	29, // 28: leanlab.builder.v1.Plan.sources:type_name -> leanlab.builder.v1.Source
+	30, // 29: leanlab.builder.v1.Plan.steps:type_name -> leanlab.builder.v1.Step
+	49, // 30: leanlab.builder.v1.Step.inputs:type_name -> leanlab.builder.v1.Step.InputsEntry
+	32, // 31: leanlab.builder.v1.FetchedSource.files:type_name -> leanlab.builder.v1.FetchedFile
+	33, // 32: leanlab.builder.v1.Machine.kernel:type_name -> leanlab.builder.v1.Ref
+	33, // 33: leanlab.builder.v1.Machine.rootfs:type_name -> leanlab.builder.v1.Ref
+	35, // 34: leanlab.builder.v1.Machine.toolchain:type_name -> leanlab.builder.v1.Toolchain
+	36, // 35: leanlab.builder.v1.Machine.emulators:type_name -> leanlab.builder.v1.Emulator
+	37, // 36: leanlab.builder.v1.Machine.components:type_name -> leanlab.builder.v1.Component
+	33, // 37: leanlab.builder.v1.Toolchain.otp:type_name -> leanlab.builder.v1.Ref
+	33, // 38: leanlab.builder.v1.Toolchain.elixir:type_name -> leanlab.builder.v1.Ref
+	50, // 39: leanlab.builder.v1.Toolchain.env:type_name -> leanlab.builder.v1.Toolchain.EnvEntry
+	33, // 40: leanlab.builder.v1.Toolchain.target:type_name -> leanlab.builder.v1.Ref
+	40, // 41: leanlab.builder.v1.Event.log:type_name -> leanlab.builder.v1.Log
+	41, // 42: leanlab.builder.v1.Event.progress:type_name -> leanlab.builder.v1.Progress
+	42, // 43: leanlab.builder.v1.Event.step_started:type_name -> leanlab.builder.v1.StepStarted
+	43, // 44: leanlab.builder.v1.Event.step_finished:type_name -> leanlab.builder.v1.StepFinished
+	44, // 45: leanlab.builder.v1.Event.notice:type_name -> leanlab.builder.v1.Notice
+	45, // 46: leanlab.builder.v1.Event.artifact:type_name -> leanlab.builder.v1.Artifact
+	39, // 47: leanlab.builder.v1.Event.usage:type_name -> leanlab.builder.v1.Usage
+	27, // 48: leanlab.builder.v1.Notice.diagnostic:type_name -> leanlab.builder.v1.Diagnostic
+	31, // 49: leanlab.builder.v1.BuildRequest.SourcesEntry.value:type_name -> leanlab.builder.v1.FetchedSource
+	1,  // 50: leanlab.builder.v1.Builder.Describe:input_type -> leanlab.builder.v1.DescribeRequest
+	3,  // 51: leanlab.builder.v1.Builder.Probe:input_type -> leanlab.builder.v1.ProbeRequest
+	5,  // 52: leanlab.builder.v1.Builder.Validate:input_type -> leanlab.builder.v1.ValidateRequest
+	7,  // 53: leanlab.builder.v1.Builder.Plan:input_type -> leanlab.builder.v1.PlanRequest
+	9,  // 54: leanlab.builder.v1.Builder.Build:input_type -> leanlab.builder.v1.BuildRequest
+	12, // 55: leanlab.builder.v1.Builder.Package:input_type -> leanlab.builder.v1.PackageRequest
+	15, // 56: leanlab.builder.v1.Builder.Resolve:input_type -> leanlab.builder.v1.ResolveRequest
+	18, // 57: leanlab.builder.v1.Builder.Stop:input_type -> leanlab.builder.v1.StopRequest
+	2,  // 58: leanlab.builder.v1.Builder.Describe:output_type -> leanlab.builder.v1.DescribeResponse
+	4,  // 59: leanlab.builder.v1.Builder.Probe:output_type -> leanlab.builder.v1.ProbeResponse
+	6,  // 60: leanlab.builder.v1.Builder.Validate:output_type -> leanlab.builder.v1.ValidateResponse
+	8,  // 61: leanlab.builder.v1.Builder.Plan:output_type -> leanlab.builder.v1.PlanResponse
+	10, // 62: leanlab.builder.v1.Builder.Build:output_type -> leanlab.builder.v1.BuildResponse
+	13, // 63: leanlab.builder.v1.Builder.Package:output_type -> leanlab.builder.v1.PackageResponse
+	16, // 64: leanlab.builder.v1.Builder.Resolve:output_type -> leanlab.builder.v1.ResolveResponse
+	19, // 65: leanlab.builder.v1.Builder.Stop:output_type -> leanlab.builder.v1.StopResponse
+	58, // [58:66] is the sub-list for method output_type
+	50, // [50:58] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_builder_proto_init() }
@@ -2920,7 +3287,7 @@ func file_builder_proto_init() {
 		(*PackageResponse_Event)(nil),
 		(*PackageResponse_Result)(nil),
 	}
-	file_builder_proto_msgTypes[33].OneofWrappers = []any{
+	file_builder_proto_msgTypes[37].OneofWrappers = []any{
 		(*Event_Log)(nil),
 		(*Event_Progress)(nil),
 		(*Event_StepStarted)(nil),
@@ -2935,7 +3302,7 @@ func file_builder_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_builder_proto_rawDesc), len(file_builder_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   45,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -134,8 +134,12 @@ func (e *Engine) makeLean(ctx context.Context, m *stepResults, r *appResult, out
 // addKept adds the applications that lean.keep names and the release does not
 // hold, from the toolchain.
 func (e *Engine) addKept(tree *rootfs.Tree, release lean.Release, m *stepResults) error {
+	otp := m.Toolchain.OTP
+	if m.Toolchain.Target.Step != "" {
+		otp = m.Toolchain.Target
+	}
 	return lean.AddApplications(tree, release, []string{
-		filepath.Join(m.path(m.Toolchain.OTP), "lib"),
+		filepath.Join(m.path(otp), "lib"),
 		filepath.Join(m.path(m.Toolchain.Elixir), "lib"),
 	}, e.VM.Lean.Keep)
 }
