@@ -53,6 +53,7 @@ var mayImport = map[string][]string{
 	"core/cmd/leanlab":         {"core/internal/cli"},
 	"plugins/example":          {"core/builder"},
 	"plugins/custom":           public,
+	"plugins/alpine":           public,
 }
 
 // testsMayImport is what any package's tests may import beside that: real parts

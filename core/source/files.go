@@ -216,7 +216,7 @@ func (s *Sources) unknown(ctx context.Context, r Release, w builder.RemoteFile, 
 		if ctx.Err() != nil {
 			return fetchedFile{}, context.Cause(ctx)
 		}
-		s.o.Logf("%s: %v", place, err)
+		s.o.Logf("%s: %v", w.Name, err)
 		failed.tried(place, err)
 	}
 	return fetchedFile{}, failed
@@ -329,7 +329,7 @@ func (e *FilesError) Error() string {
 	}
 	for _, t := range e.Tried {
 		// The errors of HTTP begin with the URL.
-		text := strings.TrimPrefix(t.Err.Error(), t.Origin+": ")
+		text := strings.TrimLeft(strings.TrimPrefix(t.Err.Error(), t.Origin), ": ")
 		fmt.Fprintf(&b, "\n  %s: %s", t.Origin, strings.ReplaceAll(text, "\n", "\n    "))
 	}
 	switch {
