@@ -200,6 +200,7 @@ type Machine struct {
 	Emulators  []Emulator
 	Libc       string // "static", "glibc" or "musl": what NIFs must be linked against
 	Components []Component
+	Modules    []string // of the kernel, absolute paths in the root of uncompressed files, which /init loads in this order
 }
 
 // Toolchain compiles the app on the build host.

@@ -45,6 +45,7 @@ type Boot struct {
 	UID, GID    int               // who BEAM runs as
 	Chdir       string            // absolute
 	Env         map[string]string // BEAM's whole environment
+	Modules     []string          // of the kernel, absolute paths of uncompressed files, loaded in this order
 	DHCP        string            // interface that /sbin/udhcpc configures, such as "eth0"
 	Exec        string            // absolute path of the program; required
 	Args        []string          // its arguments, without argv[0]
@@ -69,6 +70,9 @@ func (b Boot) Encode() ([]byte, error) {
 	line("chdir", b.Chdir)
 	for _, name := range slices.Sorted(maps.Keys(b.Env)) {
 		line("env", name+"="+b.Env[name])
+	}
+	for _, m := range b.Modules {
+		line("module", m)
 	}
 	line("dhcp", b.DHCP)
 	line("exec", b.Exec)
@@ -99,8 +103,16 @@ func (b Boot) check() error {
 	if b.StopTimeout < 0 || b.StopTimeout > maxStop || b.StopTimeout%time.Second != 0 {
 		return fmt.Errorf("stop-timeout: %v is not a whole number of seconds up to %v", b.StopTimeout, maxStop)
 	}
-	if len(b.Args) > maxWords || len(b.Env) > maxWords {
-		return fmt.Errorf("%d arguments and %d variables; /init takes at most %d of each", len(b.Args), len(b.Env), maxWords)
+	if len(b.Args) > maxWords || len(b.Env) > maxWords || len(b.Modules) > maxWords {
+		return fmt.Errorf("%d arguments, %d variables and %d modules; /init takes at most %d of each", len(b.Args), len(b.Env), len(b.Modules), maxWords)
+	}
+	for _, m := range b.Modules {
+		if !path.IsAbs(m) {
+			return fmt.Errorf("module: %q is not an absolute path", m)
+		}
+		if err := checkText("module", m); err != nil {
+			return err
+		}
 	}
 	for name, value := range b.Env {
 		if name == "" || strings.Contains(name, "=") {

@@ -119,8 +119,9 @@ func TestInitReadsWhatEncodeWrites(t *testing.T) {
 		"least": {Exec: "/bin/true"},
 		"full": {
 			Hostname: "hello", UID: 1000, GID: 1001, Chdir: "/srv/app", DHCP: "eth0",
-			Env:  map[string]string{"HOME": "/srv", "EMPTY": "", "EQ": "a=b=c", "LANG": "C.UTF-8"},
-			Exec: "/opt/otp/bin/beam.smp", StopTimeout: 3 * time.Second,
+			Modules: []string{"/lib/modules/failover.ko", "/lib/modules/virtio net.ko"},
+			Env:     map[string]string{"HOME": "/srv", "EMPTY": "", "EQ": "a=b=c", "LANG": "C.UTF-8"},
+			Exec:    "/opt/otp/bin/beam.smp", StopTimeout: 3 * time.Second,
 			Args: []string{"-root", "/opt/otp", "", " leading", "trailing ", "#no comment", "tab\there", "größe", "\r"},
 		},
 		"largest ids": {Exec: "/x", UID: maxID, GID: maxID},
@@ -197,6 +198,8 @@ func TestEncodeRefusesWhatInitWould(t *testing.T) {
 		{Boot{Exec: "/x\ny"}, "exec: "},
 		{Boot{Exec: "/x", Hostname: "a\nb"}, "hostname: "},
 		{Boot{Exec: "/x", DHCP: "a\x00"}, "dhcp: "},
+		{Boot{Exec: "/x", Modules: []string{"/m", "n.ko"}}, `module: "n.ko" is not an absolute path`},
+		{Boot{Exec: "/x", Modules: []string{"/m\n"}}, "module: "},
 		{Boot{Exec: "/x", Args: []string{"ok", "a\nexec /bin/sh"}}, "arg 2: "},
 		{Boot{Exec: "/x", Env: map[string]string{"SECRET": "a\n"}}, "env SECRET: "},
 		{Boot{Exec: "/x", Env: map[string]string{"A=B": ""}}, `env: "A=B" cannot name`},
@@ -256,6 +259,7 @@ func FuzzInitParser(f *testing.F) {
 	}
 	f.Add(full)
 	f.Add([]byte("exec /x"))
+	f.Add([]byte("exec /x\nmodule /m\nmodule m"))
 	f.Add([]byte("exec /x\narg"))
 	f.Add([]byte("user 1 2\x00\nexec /"))
 	f.Add([]byte("stop-timeout 99999999999999999999\n"))

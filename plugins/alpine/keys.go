@@ -2,12 +2,16 @@ package main
 
 import (
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
@@ -35,6 +39,15 @@ const keySuffix = ".rsa.pub"
 
 // keyring is what may sign: a key's name, as signatures give it, and its PEM.
 type keyring map[string][]byte
+
+// digest is the same for the same keys.
+func (ring keyring) digest() string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(ring)) {
+		fmt.Fprintf(h, "%s\n%s\n", name, ring[name])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
 
 // readKeys reads key files.
 func readKeys(files []string) (keyring, error) {

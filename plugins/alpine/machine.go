@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -52,6 +54,12 @@ func assemble(_ context.Context, req *builder.BuildRequest, _ builder.Events) (*
 		Libc:       "musl",
 		Components: []builder.Component{{Name: "init", Paths: []string{"/init"}}},
 	}
+	if c.Kernel == kernelAlpine {
+		m.Kernel = builder.Ref{Step: stepRoot, Path: rootKernel}
+	}
+	if m.Modules, err = loadedModules(tree); err != nil {
+		return nil, err
+	}
 	if m.Emulators, err = emulators(tree); err != nil {
 		return nil, err
 	}
@@ -69,7 +77,11 @@ func assemble(_ context.Context, req *builder.BuildRequest, _ builder.Events) (*
 func addOverlays(tree *rootfs.Tree, def *builder.Definition, c config) error {
 	before := map[string][]byte{}
 	for _, file := range []string{"/etc/passwd", "/etc/group"} {
-		before[file] = contents(tree, file)
+		text, err := contents(tree, file)
+		if err != nil {
+			return err
+		}
+		before[file] = text
 	}
 	dirs, err := rootfs.FindOverlays(def.Root, c.Overlays)
 	if err != nil {
@@ -81,7 +93,11 @@ func addOverlays(tree *rootfs.Tree, def *builder.Definition, c config) error {
 		}
 	}
 	for file, theirs := range before {
-		if err := tree.File(file, 0o644, mergeAccounts(contents(tree, file), theirs)); err != nil {
+		text, err := contents(tree, file)
+		if err != nil {
+			return err
+		}
+		if err := tree.File(file, 0o644, mergeAccounts(text, theirs)); err != nil {
 			return err
 		}
 	}
@@ -89,21 +105,15 @@ func addOverlays(tree *rootfs.Tree, def *builder.Definition, c config) error {
 }
 
 // contents is a file's text; nothing for one that is not there.
-func contents(tree *rootfs.Tree, file string) []byte {
+func contents(tree *rootfs.Tree, file string) ([]byte, error) {
 	e, err := tree.Resolve(file)
-	if err != nil || e.Type != rootfs.Regular {
-		return nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	r, err := e.Open()
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	defer r.Close()
-	data := make([]byte, e.Size())
-	if _, err := r.ReadAt(data, 0); err != nil {
-		return nil
-	}
-	return data
+	return readEntry(e)
 }
 
 // mergeAccounts adds those lines of theirs whose name and number are not in ours;

@@ -48,14 +48,14 @@ func (alpine) Resolve(ctx context.Context, req *builder.ResolveRequest) (*builde
 	}
 	files := alpineKey(origins, arch)
 	for _, p := range packages {
-		files = append(files, packageFile(p, origins, arch))
+		files = append(files, packageFile(p, origins, rings, arch))
 	}
 	if !all(files, req.Fetched) {
 		return &builder.Resolution{Files: files}, nil
 	}
 	var wrong []error
 	for _, p := range packages {
-		file := packageFile(p, origins, arch)
+		file := packageFile(p, origins, rings, arch)
 		if err := verifyListed(p, req.Fetched[file.Name], rings[originOf(p)]); err != nil {
 			wrong = append(wrong, fmt.Errorf("%s: %w", file.URL, err))
 		}
@@ -98,13 +98,14 @@ func all(files []builder.RemoteFile, fetched map[string]string) bool {
 }
 
 // packageFile is where a package is fetched. A mirror directory holds packages of
-// every architecture side by side, so the name says which.
-func packageFile(p *apk.RepositoryPackage, origins []origin, arch string) builder.RemoteFile {
+// every architecture side by side, so the name says which. The index's checksum
+// does not cover the signature: a package that another key signed is another file.
+func packageFile(p *apk.RepositoryPackage, origins []origin, rings map[string]keyring, arch string) builder.RemoteFile {
 	i := slices.IndexFunc(origins, func(s origin) bool { return s.name == originOf(p) })
 	return builder.RemoteFile{
 		Name: p.Name + "-" + p.Version + "." + arch + ".apk", Version: p.Version,
 		URL:      origins[i].url + "/" + arch + "/" + p.Filename(),
-		Identity: p.ChecksumString(), Bytes: int64(p.Size),
+		Identity: p.ChecksumString() + " " + rings[originOf(p)].digest(), Bytes: int64(p.Size),
 	}
 }
 

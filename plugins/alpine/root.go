@@ -31,6 +31,7 @@ const (
 	rootTar      = "root.tar"      // all but OTP's libraries
 	rootPackages = "packages.json" // []installed
 	rootOTP      = "otp"           // OTP as packaged, for releases
+	rootKernel   = "kernel"        // Alpine's, when it is asked for
 	apkDatabase  = "/lib/apk/db/installed"
 	erlangDir    = "/usr/lib/erlang"
 	binDir       = "/usr/bin"
@@ -62,6 +63,15 @@ func buildRoot(ctx context.Context, req *builder.BuildRequest, ev builder.Events
 	}
 	if err := root.splitOTP(filepath.Join(req.Out, rootOTP)); err != nil {
 		return err
+	}
+	if c.Kernel == kernelAlpine {
+		image, err := root.takeKernel()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(req.Out, rootKernel), image, 0o644); err != nil {
+			return err
+		}
 	}
 	packages, err := root.writeDatabase()
 	if err != nil {

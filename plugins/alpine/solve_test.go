@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -196,6 +197,28 @@ func TestFileThatTwoPackagesHaveIsAConflict(t *testing.T) {
 			t.Errorf("got %v", err)
 		case replaces != nil && err != nil:
 			t.Errorf("with replaces: %v", err)
+		}
+	}
+}
+
+// Packages that were signed anew are the same to the index: what is in the cache
+// is not taken for them.
+func TestPackagesThatWereSignedAnewAreFetchedAnew(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, s := range []*signer{ours(), impostor()} {
+		m := newMirror(t)
+		packages := system("x86_64")
+		for i, p := range packages {
+			packages[i].signature = s.section(p.control, crypto.SHA1)
+			packages[i].Size = uint64(len(packages[i].file()))
+			m.put("/v"+release+"/main/x86_64/"+p.Filename(), packages[i].file())
+		}
+		m.put("/v"+release+"/main/x86_64/APKINDEX.tar.gz", signedIndex(s, packages...))
+		m.put("/v"+release+"/community/x86_64/APKINDEX.tar.gz", signedIndex(s))
+		def := definition(t, m, func(c map[string]any) { c["keys"] = []string{s.publicKey(t, t.TempDir())} })
+		if _, err := fetch(t, def, source.Options{Dir: dir}); err != nil {
+			t.Error(err)
 		}
 	}
 }

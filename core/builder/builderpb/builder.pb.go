@@ -2138,6 +2138,7 @@ type Machine struct {
 	Emulators     []*Emulator            `protobuf:"bytes,5,rep,name=emulators,proto3" json:"emulators,omitempty"`
 	Libc          string                 `protobuf:"bytes,6,opt,name=libc,proto3" json:"libc,omitempty"`
 	Components    []*Component           `protobuf:"bytes,7,rep,name=components,proto3" json:"components,omitempty"`
+	Modules       []string               `protobuf:"bytes,8,rep,name=modules,proto3" json:"modules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2217,6 +2218,13 @@ func (x *Machine) GetLibc() string {
 func (x *Machine) GetComponents() []*Component {
 	if x != nil {
 		return x.Components
+	}
+	return nil
+}
+
+func (x *Machine) GetModules() []string {
+	if x != nil {
+		return x.Modules
 	}
 	return nil
 }
@@ -3065,7 +3073,7 @@ const file_builder_proto_rawDesc = "" +
 	"\x06sha256\x18\x04 \x01(\tR\x06sha256\"-\n" +
 	"\x03Ref\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"\xd1\x02\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"\xeb\x02\n" +
 	"\aMachine\x12/\n" +
 	"\x06kernel\x18\x01 \x01(\v2\x17.leanlab.builder.v1.RefR\x06kernel\x12/\n" +
 	"\x06rootfs\x18\x02 \x01(\v2\x17.leanlab.builder.v1.RefR\x06rootfs\x12\x18\n" +
@@ -3075,7 +3083,8 @@ const file_builder_proto_rawDesc = "" +
 	"\x04libc\x18\x06 \x01(\tR\x04libc\x12=\n" +
 	"\n" +
 	"components\x18\a \x03(\v2\x1d.leanlab.builder.v1.ComponentR\n" +
-	"components\"\x8a\x02\n" +
+	"components\x12\x18\n" +
+	"\amodules\x18\b \x03(\tR\amodules\"\x8a\x02\n" +
 	"\tToolchain\x12)\n" +
 	"\x03otp\x18\x01 \x01(\v2\x17.leanlab.builder.v1.RefR\x03otp\x12/\n" +
 	"\x06elixir\x18\x02 \x01(\v2\x17.leanlab.builder.v1.RefR\x06elixir\x128\n" +

@@ -112,7 +112,7 @@ func (e *Engine) makeLean(ctx context.Context, m *stepResults, r *appResult, out
 	if err := e.checkNative(tree, release, m.Libc); err != nil {
 		return err
 	}
-	if err := e.addBoot(tree, r, l.Report); err != nil {
+	if err := e.addBoot(tree, m, r, l.Report); err != nil {
 		return err
 	}
 	if l.Components, err = lean.Components(tree, release); err != nil {
@@ -156,7 +156,7 @@ func (e *Engine) checkNative(tree *rootfs.Tree, release lean.Release, libc strin
 
 // addBoot writes the boot file, and gives BEAM's user the one file of the
 // release that config/runtime.exs makes Elixir write (Config.Provider).
-func (e *Engine) addBoot(tree *rootfs.Tree, r *appResult, l *lean.Report) error {
+func (e *Engine) addBoot(tree *rootfs.Tree, m *stepResults, r *appResult, l *lean.Report) error {
 	if l.Emulator == "" {
 		return fmt.Errorf("the machine of strategy %q lists no emulator", e.VM.Strategy)
 	}
@@ -164,6 +164,7 @@ func (e *Engine) addBoot(tree *rootfs.Tree, r *appResult, l *lean.Report) error 
 	if err != nil {
 		return err
 	}
+	boot.Modules = m.Modules
 	if _, err := tree.Resolve("/sbin/udhcpc"); err != nil {
 		boot.DHCP = "" // a machine without a DHCP client: the loopback interface is all it has
 	}
