@@ -77,7 +77,7 @@ test-unit: ## the fast part: formatting, vet, and tests that build no VM
 # What tests need of the build is given to them by name; a test that does not
 # find what it needs says so and skips.
 .PHONY: test-vm
-test-vm: $(BINARIES) build/test-musl-beam/beam.smp ## the default VM, built and booted, and every test that boots or runs one
+test-vm: $(BINARIES) build/test-musl-beam/beam.smp build/test-kernel ## the default VM, built and booted, and every test that boots or runs one
 	bin/leanlab build --install -f hcl/custom.hcl --progress plain
 	rm -rf build/test-sources && mkdir -p build/test-sources/linux build/test-sources/busybox
 	for name in linux busybox; do \
@@ -88,6 +88,7 @@ test-vm: $(BINARIES) build/test-musl-beam/beam.smp ## the default VM, built and 
 	LEANLAB_TEST_ERL="$$(bin/leanlab cache path otp)/bin/erl" \
 	LEANLAB_TEST_BUSYBOX_BINARY="$$(bin/leanlab cache path busybox)/busybox" \
 	LEANLAB_TEST_MUSL_BEAM=$(CURDIR)/build/test-musl-beam \
+	LEANLAB_TEST_PACKAGED_KERNEL=$(CURDIR)/build/test-kernel \
 	LEANLAB_TEST_LINUX=$(CURDIR)/build/test-sources/linux \
 	LEANLAB_TEST_BUSYBOX=$(CURDIR)/build/test-sources/busybox \
 	$(GO) test -timeout 60m ./core/... ./plugins/...
@@ -96,6 +97,10 @@ test-vm: $(BINARIES) build/test-musl-beam/beam.smp ## the default VM, built and 
 build/test-musl-beam/beam.smp: plugins/alpine/testdata/musl-beam.sh | $(BINARIES)
 	bin/leanlab build --install -f hcl/custom.hcl --progress plain
 	$< "$$(bin/leanlab sources list | awk '$$1 == "erlang" { print $$NF }')" $(@D)
+
+# A kernel with modules, as Alpine has it.
+build/test-kernel: plugins/alpine/testdata/packaged-kernel.sh
+	$< $@
 
 .PHONY: reproduce
 reproduce: ## two cold builds, one killed twenty times on its way: the same bytes?

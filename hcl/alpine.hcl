@@ -67,6 +67,7 @@ variable "expect" {
 locals {
   is_example = var.app == "examples/hello_world"
   expect     = local.is_example && length(var.expect) == 0 ? ["Hello from Elixir"] : var.expect
+  own_kernel = var.kernel == "custom"
 }
 
 vm "alpine" {
@@ -96,7 +97,7 @@ vm "alpine" {
   }
 
   budget {
-    size   = "12MB"
+    size   = local.own_kernel ? "12MB" : "24MB" # Alpine's kernel alone has 10
     memory = "128MiB"
   }
 

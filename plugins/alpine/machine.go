@@ -60,6 +60,9 @@ func assemble(_ context.Context, req *builder.BuildRequest, _ builder.Events) (*
 	if m.Modules, err = loadedModules(tree); err != nil {
 		return nil, err
 	}
+	if len(m.Modules) > 0 {
+		m.Components = append(m.Components, builder.Component{Name: "kernel modules", Paths: []string{ourModules}})
+	}
 	if m.Emulators, err = emulators(tree); err != nil {
 		return nil, err
 	}

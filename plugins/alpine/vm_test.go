@@ -224,3 +224,35 @@ func TestVMOfPackagesRunsElixir(t *testing.T) {
 		t.Errorf("built again offline, it is not from the store:\n%s", out)
 	}
 }
+
+// kernelWithModules is a package of a distribution's kernel, with its modules.
+func kernelWithModules(t *testing.T) built {
+	t.Helper()
+	dir := testFile(t, "LEANLAB_TEST_PACKAGED_KERNEL")
+	if _, err := os.Stat(filepath.Join(dir, "boot/vmlinuz-virt")); err != nil {
+		t.Skipf("%v: it was not to be had", err)
+	}
+	files := []entry{hostFile(t, "boot/vmlinuz-virt", filepath.Join(dir, "boot/vmlinuz-virt"))}
+	err := filepath.WalkDir(filepath.Join(dir, "lib/modules"), func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, file)
+		if err == nil {
+			files = append(files, hostFile(t, rel, file))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pkg{name: kernelPackage, version: "6.12.60-r0", files: files}.build()
+}
+
+// The network card and the power button are modules of this kernel: that the
+// evaluator answers and that the VM goes down in order shows that they are loaded.
+func TestVMOnAPackagedKernelHasNetworkAndPowerButton(t *testing.T) {
+	p := newProject(t, append(realSystem(t), kernelWithModules(t)))
+	t.Log(p.build(t, true, "--var", "kernel=alpine"))
+	p.leanlab(t, true, "verify", "build/alpine", "--eval", `File.read!("/proc/modules") =~ "virtio_net " => true`)
+}
