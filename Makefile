@@ -108,8 +108,8 @@ test-unit: ## the fast part: formatting, vet, and tests that build no VM
 # find what it needs says so and skips. The first build is for the kernel of disk
 # roots, which a test takes from the store.
 .PHONY: test-vm
-test-vm: $(BINARIES) ## the default VM, built and booted, and every test that boots or runs one
-	bin/leanlab build --install -f hcl/custom.hcl --as disk --var root=disk --no-proof --progress plain
+test-vm: $(BINARIES) build/test-musl-beam/beam.smp ## the default VM, built and booted, and every test that boots or runs one
+	bin/leanlab build --install -f hcl/custom.hcl --var root=disk --no-proof --progress plain
 	bin/leanlab build --install -f hcl/custom.hcl --progress plain
 	rm -rf build/test-sources && mkdir -p build/test-sources/linux build/test-sources/busybox
 	for name in linux busybox; do \
@@ -118,10 +118,22 @@ test-vm: $(BINARIES) ## the default VM, built and booted, and every test that bo
 	LEANLAB_TEST_BUILD=$(CURDIR)/build/custom \
 	LEANLAB_TEST_KERNEL=$(CURDIR)/build/custom/bundle/kernel \
 	LEANLAB_TEST_ERL="$$(bin/leanlab cache path otp)/bin/erl" \
+	LEANLAB_TEST_BUSYBOX_BINARY="$$(bin/leanlab cache path busybox)/busybox" \
+	LEANLAB_TEST_MUSL_BEAM=$(CURDIR)/build/test-musl-beam \
+	LEANLAB_TEST_PACKAGED_KERNEL=$(CURDIR)/build/test-kernel \
 	LEANLAB_TEST_LINUX=$(CURDIR)/build/test-sources/linux \
 	LEANLAB_TEST_BUSYBOX=$(CURDIR)/build/test-sources/busybox \
 	LEANLAB_TEST_PEER=1 \
 	$(GO) test -timeout 60m ./core/... ./plugins/...
+
+# A BEAM as Alpine has it, for the tests' own Alpine packages.
+build/test-musl-beam/beam.smp: plugins/alpine/testdata/musl-beam.sh | $(BINARIES)
+	bin/leanlab build --install -f hcl/custom.hcl --progress plain
+	$< "$$(bin/leanlab sources list | awk '$$1 == "erlang" { print $$NF }')" $(@D)
+
+# A kernel with modules, as Alpine has it.
+build/test-kernel: plugins/alpine/testdata/packaged-kernel.sh
+	$< $@
 
 .PHONY: reproduce
 reproduce: ## two cold builds, one killed twenty times on its way: the same bytes?

@@ -16,7 +16,7 @@ const module = "github.com/somebloke1/elixir-lean-lab/"
 
 // public are the packages that plugins may import too.
 var public = []string{
-	"core/builder", "core/builder/proctree", "core/source", "core/kernel", "core/otp", "core/guest", "core/beam", "core/rootfs",
+	"core/builder", "core/builder/proctree", "core/cc", "core/source", "core/kernel", "core/otp", "core/guest", "core/beam", "core/rootfs",
 	"core/lean", "core/packed", "core/bundle", "core/image", "core/inspect", "core/analyze", "core/vm",
 }
 
@@ -28,10 +28,11 @@ var mayImport = map[string][]string{
 	"core/builder/builderpb":   {},
 	"core/builder/proctree":    {},
 	"core/builder/buildertest": {"core/builder", "core/builder/proctree"},
+	"core/cc":                  {"core/builder"},
 	"core/source":              {"core/builder"},
 	"core/kernel":              {"core/builder", "core/source"},
 	"core/otp":                 {"core/builder", "core/source"},
-	"core/guest":               {"core/builder", "core/rootfs"},
+	"core/guest":               {"core/builder", "core/cc", "core/rootfs"},
 	"core/beam":                {},
 	"core/rootfs":              {"core/builder"},
 	"core/lean":                {"core/beam", "core/rootfs"},
@@ -59,6 +60,7 @@ var mayImport = map[string][]string{
 	"core/cmd/leanlab":         {"core/internal/cli"},
 	"plugins/example":          {"core/builder"},
 	"plugins/custom":           public,
+	"plugins/alpine":           public,
 	"plugins/buildroot":        public,
 }
 

@@ -137,17 +137,26 @@ func (ds Diagnostics) HasErrors() bool {
 type Plan struct {
 	Sources []Source
 	Steps   []Step // in an order in which they could run one after the other
+	// Mirrors are where relative URLs of a Resolver's files are looked for, in
+	// this order: http(s) URLs or absolute directories.
+	Mirrors []string
 }
 
-// Source is something the host must fetch: a name it knows, and a series.
+// Source is something the host must fetch: a release, by a name that the host
+// knows and a series; or, with a Selection, files that the builder's Resolver
+// finds.
 type Source struct {
 	Name   string // "linux", "erlang", "elixir", "busybox"
 	Series string // "6.12"
+	// Selection says what of the series is wanted, on one line, in the same words
+	// for the same wish: the lock file's answer holds as long as it is the same.
+	Selection string
 }
 
 // Step is a part of the build with one cached result, a directory.
 type Step struct {
 	ID      string            // "kernel"
+	Kind    string            // steps of any builders with the same Kind and inputs share one result; empty: strategy/ID, for its own only
 	Title   string            // "Linux kernel 6.12", for people
 	Needs   []string          // ids of steps whose results it reads
 	Sources []string          // names of sources it reads
@@ -189,8 +198,9 @@ type BuildRequest struct {
 // FetchedSource is a verified source on disk.
 type FetchedSource struct {
 	Version string
-	Path    string // the archive
-	SHA256  string
+	Path    string // the archive; empty when there are Files
+	SHA256  string // of the archive, or of all that Files says
+	Files   []FetchedFile
 }
 
 // PackageRequest asks a Packager for its artifacts.
@@ -218,6 +228,7 @@ type Machine struct {
 	Emulators  []Emulator
 	Libc       string // "static", "glibc" or "musl": what NIFs must be linked against
 	Components []Component
+	Modules    []string // of the kernel, absolute paths in the root of uncompressed files, which /init loads in this order
 }
 
 // Toolchain compiles the app on the build host.
@@ -225,6 +236,10 @@ type Toolchain struct {
 	OTP    Ref               // installed OTP that runs on the build host (bin/erl)
 	Elixir Ref               // Elixir compiled with it (bin/mix)
 	Env    map[string]string // for the compilers of NIFs, such as CC
+	// Target is an OTP installed for the VM (erts-*, lib/), of the same series as
+	// OTP: a release takes OTP's applications from it, with their native code.
+	// Without it they are OTP's own.
+	Target Ref
 }
 
 // Emulator is a beam.smp in the root, of which the lean step keeps the smallest

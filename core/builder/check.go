@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // stepID is what a step may be called: ids become names of directories.
@@ -26,6 +27,8 @@ func (plan *Plan) Check() error {
 			return errors.New("the plan has a source without a name")
 		case sources[s.Name]:
 			return fmt.Errorf("the plan lists source %q twice", s.Name)
+		case strings.ContainsAny(s.Selection, "\n\r"):
+			return fmt.Errorf("the selection of source %q is not one line", s.Name)
 		}
 		sources[s.Name] = true
 	}
@@ -78,6 +81,7 @@ func (m *Machine) Check(req *BuildRequest) error {
 		{name: "root filesystem", ref: m.Rootfs},
 		{name: "OTP", ref: m.Toolchain.OTP, dir: true, optional: true},
 		{name: "Elixir", ref: m.Toolchain.Elixir, dir: true, optional: true},
+		{name: "target's OTP", ref: m.Toolchain.Target, dir: true, optional: true},
 	} {
 		if r.optional && r.ref == (Ref{}) {
 			continue

@@ -115,25 +115,63 @@ func diagnosticFromPB(d *builderpb.Diagnostic) Diagnostic {
 	return Diagnostic{Severity: severity, Summary: d.GetSummary(), Detail: d.GetDetail(), Path: d.GetPath()}
 }
 
+func sourceToPB(s Source) *builderpb.Source {
+	return &builderpb.Source{Name: s.Name, Series: s.Series, Selection: s.Selection}
+}
+
+func sourceFromPB(s *builderpb.Source) Source {
+	return Source{Name: s.GetName(), Series: s.GetSeries(), Selection: s.GetSelection()}
+}
+
 func planToPB(p *Plan) *builderpb.Plan {
 	return &builderpb.Plan{
-		Sources: each(p.Sources, func(s Source) *builderpb.Source {
-			return &builderpb.Source{Name: s.Name, Series: s.Series}
-		}),
+		Sources: each(p.Sources, sourceToPB), Mirrors: p.Mirrors,
 		Steps: each(p.Steps, func(s Step) *builderpb.Step {
-			return &builderpb.Step{Id: s.ID, Title: s.Title, Needs: s.Needs, Sources: s.Sources, Inputs: s.Inputs, KeepWork: s.KeepWork, Downloads: s.Downloads}
+			return &builderpb.Step{Id: s.ID, Kind: s.Kind, Title: s.Title, Needs: s.Needs, Sources: s.Sources, Inputs: s.Inputs, KeepWork: s.KeepWork, Downloads: s.Downloads}
 		}),
 	}
 }
 
 func planFromPB(p *builderpb.Plan) *Plan {
 	return &Plan{
-		Sources: each(p.GetSources(), func(s *builderpb.Source) Source {
-			return Source{Name: s.GetName(), Series: s.GetSeries()}
-		}),
+		Sources: each(p.GetSources(), sourceFromPB), Mirrors: p.GetMirrors(),
 		Steps: each(p.GetSteps(), func(s *builderpb.Step) Step {
-			return Step{ID: s.GetId(), Title: s.GetTitle(), Needs: s.GetNeeds(), Sources: s.GetSources(), Inputs: s.GetInputs(), KeepWork: s.GetKeepWork(), Downloads: s.GetDownloads()}
+			return Step{ID: s.GetId(), Kind: s.GetKind(), Title: s.GetTitle(), Needs: s.GetNeeds(), Sources: s.GetSources(), Inputs: s.GetInputs(), KeepWork: s.GetKeepWork(), Downloads: s.GetDownloads()}
 		}),
+	}
+}
+
+func fetchedFileToPB(f FetchedFile) *builderpb.FetchedFile {
+	return &builderpb.FetchedFile{Name: f.Name, Version: f.Version, Path: f.Path, Sha256: f.SHA256}
+}
+
+func fetchedFileFromPB(f *builderpb.FetchedFile) FetchedFile {
+	return FetchedFile{Name: f.GetName(), Version: f.GetVersion(), Path: f.GetPath(), SHA256: f.GetSha256()}
+}
+
+func resolveRequestToPB(r *ResolveRequest) *builderpb.ResolveRequest {
+	return &builderpb.ResolveRequest{Definition: definitionToPB(r.Definition), Source: sourceToPB(r.Source), Fetched: r.Fetched, Work: r.Work}
+}
+
+func resolveRequestFromPB(r *builderpb.ResolveRequest) *ResolveRequest {
+	return &ResolveRequest{Definition: definitionFromPB(r.GetDefinition()), Source: sourceFromPB(r.GetSource()), Fetched: r.GetFetched(), Work: r.GetWork()}
+}
+
+func resolutionToPB(r *Resolution) *builderpb.ResolveResponse {
+	return &builderpb.ResolveResponse{
+		Files: each(r.Files, func(f RemoteFile) *builderpb.RemoteFile {
+			return &builderpb.RemoteFile{Name: f.Name, Version: f.Version, Url: f.URL, Sha256: f.SHA256, Identity: f.Identity, Bytes: f.Bytes}
+		}),
+		Done: r.Done, Diagnostics: each(r.Diagnostics, diagnosticToPB),
+	}
+}
+
+func resolutionFromPB(r *builderpb.ResolveResponse) *Resolution {
+	return &Resolution{
+		Files: each(r.GetFiles(), func(f *builderpb.RemoteFile) RemoteFile {
+			return RemoteFile{Name: f.GetName(), Version: f.GetVersion(), URL: f.GetUrl(), SHA256: f.GetSha256(), Identity: f.GetIdentity(), Bytes: f.GetBytes()}
+		}),
+		Done: r.GetDone(), Diagnostics: each(r.GetDiagnostics(), diagnosticFromPB),
 	}
 }
 
@@ -141,7 +179,7 @@ func buildRequestToPB(call string, r *BuildRequest) *builderpb.BuildRequest {
 	return &builderpb.BuildRequest{
 		Call: call, Definition: definitionToPB(r.Definition), Step: r.Step, Out: r.Out, Work: r.Work, Needs: r.Needs, Jobs: int32(r.Jobs), Downloads: r.Downloads, Offline: r.Offline,
 		Sources: eachValue(r.Sources, func(s FetchedSource) *builderpb.FetchedSource {
-			return &builderpb.FetchedSource{Version: s.Version, Path: s.Path, Sha256: s.SHA256}
+			return &builderpb.FetchedSource{Version: s.Version, Path: s.Path, Sha256: s.SHA256, Files: each(s.Files, fetchedFileToPB)}
 		}),
 	}
 }
@@ -150,7 +188,7 @@ func buildRequestFromPB(r *builderpb.BuildRequest) *BuildRequest {
 	return &BuildRequest{
 		Definition: definitionFromPB(r.GetDefinition()), Step: r.GetStep(), Out: r.GetOut(), Work: r.GetWork(), Needs: r.GetNeeds(), Jobs: int(r.GetJobs()), Downloads: r.GetDownloads(), Offline: r.GetOffline(),
 		Sources: eachValue(r.GetSources(), func(s *builderpb.FetchedSource) FetchedSource {
-			return FetchedSource{Version: s.GetVersion(), Path: s.GetPath(), SHA256: s.GetSha256()}
+			return FetchedSource{Version: s.GetVersion(), Path: s.GetPath(), SHA256: s.GetSha256(), Files: each(s.GetFiles(), fetchedFileFromPB)}
 		}),
 	}
 }
@@ -178,8 +216,8 @@ func machineToPB(m *Machine) *builderpb.Machine {
 		return nil
 	}
 	return &builderpb.Machine{
-		Kernel: refToPB(m.Kernel), Rootfs: refToPB(m.Rootfs), Cmdline: m.Cmdline, Libc: m.Libc,
-		Toolchain: &builderpb.Toolchain{Otp: refToPB(m.Toolchain.OTP), Elixir: refToPB(m.Toolchain.Elixir), Env: m.Toolchain.Env},
+		Kernel: refToPB(m.Kernel), Rootfs: refToPB(m.Rootfs), Cmdline: m.Cmdline, Libc: m.Libc, Modules: m.Modules,
+		Toolchain: &builderpb.Toolchain{Otp: refToPB(m.Toolchain.OTP), Elixir: refToPB(m.Toolchain.Elixir), Env: m.Toolchain.Env, Target: refToPB(m.Toolchain.Target)},
 		Emulators: each(m.Emulators, func(e Emulator) *builderpb.Emulator {
 			return &builderpb.Emulator{Path: e.Path, Nifs: e.NIFs}
 		}),
@@ -194,8 +232,8 @@ func machineFromPB(m *builderpb.Machine) *Machine {
 		return nil
 	}
 	return &Machine{
-		Kernel: refFromPB(m.GetKernel()), Rootfs: refFromPB(m.GetRootfs()), Cmdline: m.GetCmdline(), Libc: m.GetLibc(),
-		Toolchain: Toolchain{OTP: refFromPB(m.GetToolchain().GetOtp()), Elixir: refFromPB(m.GetToolchain().GetElixir()), Env: m.GetToolchain().GetEnv()},
+		Kernel: refFromPB(m.GetKernel()), Rootfs: refFromPB(m.GetRootfs()), Cmdline: m.GetCmdline(), Libc: m.GetLibc(), Modules: m.GetModules(),
+		Toolchain: Toolchain{OTP: refFromPB(m.GetToolchain().GetOtp()), Elixir: refFromPB(m.GetToolchain().GetElixir()), Env: m.GetToolchain().GetEnv(), Target: refFromPB(m.GetToolchain().GetTarget())},
 		Emulators: each(m.GetEmulators(), func(e *builderpb.Emulator) Emulator {
 			return Emulator{Path: e.GetPath(), NIFs: e.GetNifs()}
 		}),

@@ -29,7 +29,7 @@ func (f *Failure) Error() string { return f.Message }
 // was killed.
 var ErrDisconnected = errors.New("the connection to the plugin broke")
 
-// Client is a Builder and a Packager at the other end of a connection. Host
+// Client is a Builder, a Packager and a Resolver at the other end of a connection. Host
 // programs use it; a plugin author does not.
 type Client struct {
 	// Grace is how long a cancelled Build or Package may take to return.
@@ -84,6 +84,14 @@ func (c *Client) Plan(ctx context.Context, def *Definition) (*Plan, error) {
 		return nil, fromStatus(ctx, err)
 	}
 	return planFromPB(resp.GetPlan()), nil
+}
+
+func (c *Client) Resolve(ctx context.Context, req *ResolveRequest) (*Resolution, error) {
+	resp, err := c.rpc.Resolve(ctx, resolveRequestToPB(req))
+	if err != nil {
+		return nil, fromStatus(ctx, err)
+	}
+	return resolutionFromPB(resp), nil
 }
 
 // Build returns when the step is over at the other end too, also when ctx is

@@ -130,6 +130,23 @@ func (s *server) Plan(ctx context.Context, req *builderpb.PlanRequest) (*builder
 	})
 }
 
+func (s *server) Resolve(ctx context.Context, req *builderpb.ResolveRequest) (*builderpb.ResolveResponse, error) {
+	resolver, ok := s.b.(Resolver)
+	if !ok {
+		return nil, status.Error(codes.Unimplemented, "this builder resolves no sources")
+	}
+	return unary(s, ctx, "Resolve", func(ctx context.Context) (*builderpb.ResolveResponse, error) {
+		resolution, err := resolver.Resolve(ctx, resolveRequestFromPB(req))
+		if err != nil {
+			return nil, err
+		}
+		if resolution == nil {
+			return nil, errors.New("the builder gave neither a resolution nor an error")
+		}
+		return resolutionToPB(resolution), nil
+	})
+}
+
 func (s *server) Build(req *builderpb.BuildRequest, stream builderpb.Builder_BuildServer) (err error) {
 	ctx, end, err := s.begin(stream.Context(), req.GetCall())
 	if err != nil {

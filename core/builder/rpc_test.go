@@ -19,6 +19,8 @@ type fake struct {
 	build       func(ctx context.Context, req *BuildRequest, ev Events) (*Machine, error)
 	asked       *Definition
 	packaged    *PackageRequest
+	resolution  *Resolution
+	resolved    *ResolveRequest
 }
 
 func (f *fake) Describe() Description { return f.description }
@@ -45,6 +47,11 @@ func (f *fake) Build(ctx context.Context, req *BuildRequest, ev Events) (*Machin
 func (f *fake) Package(_ context.Context, req *PackageRequest, _ Events) error {
 	f.packaged = req
 	return errors.New("no space")
+}
+
+func (f *fake) Resolve(_ context.Context, req *ResolveRequest) (*Resolution, error) {
+	f.resolved = req
+	return f.resolution, nil
 }
 
 // remote returns the client of a server for b.
@@ -81,11 +88,11 @@ func full(t *testing.T) (Description, *Definition, *Plan, *Machine) {
 			VM: "vm", Arch: "x86_64", Root: "/r", OTP: OTP{Version: "27", Emulator: "jit", Link: "static"}, Elixir: "1.18",
 			Console: true, Config: []byte(`{"a":1}`), Hostname: "h", Output: Output{Root: "disk", Compression: "xz"},
 		}, &Plan{
-			Sources: []Source{{Name: "linux", Series: "6.12"}},
-			Steps:   []Step{{ID: "s", Title: "S", Needs: []string{"n"}, Sources: []string{"linux"}, Inputs: map[string]string{"k": "v"}, KeepWork: true, Downloads: "n"}},
+			Sources: []Source{{Name: "linux", Series: "6.12", Selection: "x"}}, Mirrors: []string{"/m"},
+			Steps: []Step{{ID: "s", Kind: "k", Title: "S", Needs: []string{"n"}, Sources: []string{"linux"}, Inputs: map[string]string{"k": "v"}, KeepWork: true, Downloads: "n"}},
 		}, &Machine{
-			Kernel: ref("k"), Rootfs: ref("r"), Cmdline: "quiet", Libc: "musl",
-			Toolchain:  Toolchain{OTP: ref("otp"), Elixir: ref("ex"), Env: map[string]string{"CC": "cc"}},
+			Kernel: ref("k"), Rootfs: ref("r"), Cmdline: "quiet", Libc: "musl", Modules: []string{"/m.ko"},
+			Toolchain:  Toolchain{OTP: ref("otp"), Elixir: ref("ex"), Env: map[string]string{"CC": "cc"}, Target: ref("target")},
 			Emulators:  []Emulator{{Path: "/beam.smp", NIFs: []string{"crypto"}}},
 			Components: []Component{{Name: "c", Version: "1", Paths: []string{"/p"}}},
 		}
@@ -114,7 +121,7 @@ func TestEveryFieldCrossesTheWire(t *testing.T) {
 	description, def, plan, machine := full(t)
 	buildReq := &BuildRequest{
 		Definition: def, Step: "s", Out: "/o", Work: "/w", Needs: map[string]string{"n": "/n"}, Jobs: 3, Downloads: "/d", Offline: true,
-		Sources: map[string]FetchedSource{"linux": {Version: "6.12.1", Path: "/l", SHA256: "00"}},
+		Sources: map[string]FetchedSource{"linux": {Version: "6.12.1", Path: "/l", SHA256: "00", Files: []FetchedFile{{Name: "f", Version: "1", Path: "/f", SHA256: "11"}}}},
 	}
 	packageReq := &PackageRequest{Definition: def, Machine: machine, Rootfs: "/r.tar", Kernel: "/k", Out: "/o", Work: "/w"}
 	events := []Event{
@@ -155,6 +162,16 @@ func TestEveryFieldCrossesTheWire(t *testing.T) {
 
 	gotPlan, err := c.Plan(t.Context(), def)
 	same("Plan", []any{gotPlan, err}, []any{plan, nil})
+
+	resolveReq := &ResolveRequest{Definition: def, Source: plan.Sources[0], Fetched: map[string]string{"a": "/a"}, Work: "/w"}
+	f.resolution = &Resolution{
+		Files: []RemoteFile{{Name: "a", Version: "1", URL: "u", SHA256: "00", Identity: "i", Bytes: 1}},
+		Done:  true, Diagnostics: Diagnostics{{Severity: Warning, Summary: "s"}},
+	}
+	noZero(t, "ResolveRequest", reflect.ValueOf(resolveReq))
+	noZero(t, "RemoteFile", reflect.ValueOf(f.resolution.Files[0]))
+	gotResolution, err := c.Resolve(t.Context(), resolveReq)
+	same("Resolve", []any{gotResolution, err, f.resolved}, []any{f.resolution, nil, resolveReq})
 
 	rec := &recorder{}
 	gotMachine, err := c.Build(t.Context(), buildReq, rec)

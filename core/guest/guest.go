@@ -59,6 +59,7 @@ type Boot struct {
 	UID, GID    int               // who BEAM runs as
 	Chdir       string            // absolute
 	Env         map[string]string // BEAM's whole environment
+	Modules     []string          // of the kernel, absolute paths of uncompressed files, loaded in this order
 	Address     string            // interface, address and gateway, in IPv4: "eth0 10.0.2.15/24 10.0.2.2"
 	DHCP        string            // interface that /sbin/udhcpc configures, such as "eth0"
 	Ready       string            // text of the program's that says that it is ready; empty: it makes ReadyDir
@@ -85,6 +86,9 @@ func (b Boot) Encode() ([]byte, error) {
 	line("chdir", b.Chdir)
 	for _, name := range slices.Sorted(maps.Keys(b.Env)) {
 		line("env", name+"="+b.Env[name])
+	}
+	for _, m := range b.Modules {
+		line("module", m)
 	}
 	line("address", b.Address)
 	line("dhcp", b.DHCP)
@@ -130,8 +134,16 @@ func (b Boot) check() error {
 	if b.StopTimeout < 0 || b.StopTimeout > maxStop || b.StopTimeout%time.Second != 0 {
 		return fmt.Errorf("stop-timeout: %v is not a whole number of seconds up to %v", b.StopTimeout, maxStop)
 	}
-	if len(b.Args) > maxWords || len(b.Env) > maxWords {
-		return fmt.Errorf("%d arguments and %d variables; /init takes at most %d of each", len(b.Args), len(b.Env), maxWords)
+	if len(b.Args) > maxWords || len(b.Env) > maxWords || len(b.Modules) > maxWords {
+		return fmt.Errorf("%d arguments, %d variables and %d modules; /init takes at most %d of each", len(b.Args), len(b.Env), len(b.Modules), maxWords)
+	}
+	for _, m := range b.Modules {
+		if !path.IsAbs(m) {
+			return fmt.Errorf("module: %q is not an absolute path", m)
+		}
+		if err := checkText("module", m); err != nil {
+			return err
+		}
 	}
 	for name, value := range b.Env {
 		if name == "" || strings.Contains(name, "=") {

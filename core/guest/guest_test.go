@@ -120,8 +120,9 @@ func TestInitReadsWhatEncodeWrites(t *testing.T) {
 		"full": {
 			Hostname: "hello", UID: 1000, GID: 1001, Chdir: "/srv/app", DHCP: "eth0",
 			Address: "eth0 10.0.2.15/24 10.0.2.2", Ready: "listening on port 4000",
-			Env:  map[string]string{"HOME": "/srv", "EMPTY": "", "EQ": "a=b=c", "LANG": "C.UTF-8"},
-			Exec: "/opt/otp/bin/beam.smp", StopTimeout: 3 * time.Second,
+			Modules: []string{"/lib/modules/failover.ko", "/lib/modules/virtio net.ko"},
+			Env:     map[string]string{"HOME": "/srv", "EMPTY": "", "EQ": "a=b=c", "LANG": "C.UTF-8"},
+			Exec:    "/opt/otp/bin/beam.smp", StopTimeout: 3 * time.Second,
 			Args: []string{"-root", "/opt/otp", "", " leading", "trailing ", "#no comment", "tab\there", "größe", "\r"},
 		},
 		"largest ids": {Exec: "/x", UID: maxID, GID: maxID},
@@ -210,6 +211,8 @@ func TestEncodeRefusesWhatInitWould(t *testing.T) {
 		{Boot{Exec: "/x", Address: "eth0 fe80::1/64 fe80::2"}, "address: "},
 		{Boot{Exec: "/x", Address: "eth0 10.0.2.15/24"}, "address: "},
 		{Boot{Exec: "/x", Address: "e\n0 10.0.2.15/24 10.0.2.2"}, "address: "},
+		{Boot{Exec: "/x", Modules: []string{"/m", "n.ko"}}, `module: "n.ko" is not an absolute path`},
+		{Boot{Exec: "/x", Modules: []string{"/m\n"}}, "module: "},
 		{Boot{Exec: "/x", Args: []string{"ok", "a\nexec /bin/sh"}}, "arg 2: "},
 		{Boot{Exec: "/x", Env: map[string]string{"SECRET": "a\n"}}, "env SECRET: "},
 		{Boot{Exec: "/x", Env: map[string]string{"A=B": ""}}, `env: "A=B" cannot name`},
@@ -269,6 +272,7 @@ func FuzzInitParser(f *testing.F) {
 	}
 	f.Add(full)
 	f.Add([]byte("exec /x"))
+	f.Add([]byte("exec /x\nmodule /m\nmodule m"))
 	f.Add([]byte("exec /x\narg"))
 	f.Add([]byte("user 1 2\x00\nexec /"))
 	f.Add([]byte("stop-timeout 99999999999999999999\n"))

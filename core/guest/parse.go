@@ -41,6 +41,8 @@ func (b *Boot) directive(line string) error {
 		*once = value
 	case name == "arg":
 		b.Args = append(b.Args, value)
+	case name == "module":
+		b.Modules = append(b.Modules, value)
 	case name == "env":
 		variable, text, ok := strings.Cut(value, "=")
 		if !ok {

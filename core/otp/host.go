@@ -114,6 +114,7 @@ type Toolchain struct {
 	OTP    string            // as made by Host.Build
 	Elixir string            // as made by Elixir.Build
 	Env    map[string]string // for compilers of NIFs
+	Target string            // an OTP for the VM (erts-V/, lib/), whose applications go into a release; empty: OTP's own do
 }
 
 // environ is the environment in which the toolchain runs; home is a directory
@@ -137,11 +138,41 @@ func (tc Toolchain) environ(home string) []string {
 }
 
 // Version returns the exact OTP version, such as "27.3.4".
-func (tc Toolchain) Version() (string, error) {
-	matches, err := filepath.Glob(filepath.Join(tc.OTP, "releases", "*", "OTP_VERSION"))
+func (tc Toolchain) Version() (string, error) { return Version(tc.OTP) }
+
+// Version returns the exact version of the OTP that is installed in dir.
+func Version(dir string) (string, error) {
+	matches, err := filepath.Glob(filepath.Join(dir, "releases", "*", "OTP_VERSION"))
 	if err != nil || len(matches) != 1 {
-		return "", fmt.Errorf("%s/releases/*/OTP_VERSION: found %d files, want one: not an installed OTP", tc.OTP, len(matches))
+		return "", fmt.Errorf("%s/releases/*/OTP_VERSION: found %d files, want one: not an installed OTP", dir, len(matches))
 	}
 	data, err := os.ReadFile(matches[0])
 	return strings.TrimSpace(string(data)), err
+}
+
+// targetERTS returns the directory of the target's emulator. What the one OTP
+// compiles runs on the other when both are of one series (OTP System Principles,
+// "Support, Compatibility, Deprecations, and Removal").
+func (tc Toolchain) targetERTS() (string, error) {
+	compiles, err := Version(tc.OTP)
+	if err != nil {
+		return "", err
+	}
+	runs, err := Version(tc.Target)
+	if err != nil {
+		return "", err
+	}
+	if major(compiles) != major(runs) {
+		return "", fmt.Errorf("the VM has OTP %s and the compiler is of OTP %s: set otp { version = %q }, or take the other packages", runs, compiles, major(runs))
+	}
+	matches, err := filepath.Glob(filepath.Join(tc.Target, "erts-*"))
+	if err != nil || len(matches) != 1 {
+		return "", fmt.Errorf("%s/erts-*: found %d directories, want one: not an installed OTP", tc.Target, len(matches))
+	}
+	return matches[0], nil
+}
+
+func major(version string) string {
+	m, _, _ := strings.Cut(version, ".")
+	return m
 }

@@ -55,11 +55,19 @@ func (r Release) Build(ctx context.Context, ev builder.Events) (*Released, error
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return nil, err
 	}
-	task, inputs := filepath.Join(r.Work, "inputs.exs"), filepath.Join(r.Work, "inputs")
-	if err := os.WriteFile(task, []byte(inputsTask), 0o644); err != nil {
+	task, inputs := filepath.Join(r.Work, "tasks.exs"), filepath.Join(r.Work, "inputs")
+	if err := os.WriteFile(task, []byte(mixTasks), 0o644); err != nil {
 		return nil, err
 	}
-	args := []string{"-r", task, "-S", "mix", "do", "leanlab.inputs", inputs, "+", "release"}
+	args := []string{"-r", task, "-S", "mix", "do", "leanlab.inputs", inputs, "+"}
+	if r.Toolchain.Target != "" {
+		erts, err := r.Toolchain.targetERTS()
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "leanlab.target", erts, "+")
+	}
+	args = append(args, "release")
 	if r.Name != "" {
 		args = append(args, r.Name)
 	}
@@ -115,8 +123,8 @@ func outside(app, inputs string) ([]string, error) {
 	return paths, nil
 }
 
-//go:embed inputs.exs
-var inputsTask string
+//go:embed tasks.exs
+var mixTasks string
 
 // mixHome is where Mix finds Hex and rebar3, which packages of Hex need: the
 // user's own, since both come from the network.

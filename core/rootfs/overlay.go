@@ -1,14 +1,19 @@
 package rootfs
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/agext/levenshtein"
+
+	"github.com/somebloke1/elixir-lean-lab/core/builder"
 )
 
 // OverlayDir is where overlays are found by name, below a definition's root.
@@ -37,6 +42,51 @@ func (t *Tree) AddOverlay(dir string) error {
 	}
 	defer f.Close()
 	return t.ApplyDeviceTable(table, f)
+}
+
+// OverlayDigest covers what an overlay puts into a root: the tree that AddOverlay
+// makes of it, as a tar.
+func OverlayDigest(dir string) (string, error) {
+	tree := New()
+	if err := tree.AddOverlay(dir); err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	if err := tree.WriteTar(h); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// CheckOverlays reports names that have no overlay, at their place in the
+// attribute that lists them.
+func CheckOverlays(root, attribute string, names []string) builder.Diagnostics {
+	_, err := FindOverlays(root, names)
+	if err == nil {
+		return nil
+	}
+	d := builder.Diagnostic{Severity: builder.Error, Summary: "Unusable " + attribute, Detail: err.Error(), Path: []string{attribute}}
+	var unknown *UnknownOverlayError
+	if errors.As(err, &unknown) {
+		d.Summary = "Unknown overlay"
+		d.Path = append(d.Path, strconv.Itoa(unknown.Index))
+	}
+	return builder.Diagnostics{d}
+}
+
+// OverlayInputs are what a step depends on that adds overlays.
+func OverlayInputs(root string, names []string) (map[string]string, error) {
+	inputs := map[string]string{"overlays": strings.Join(names, " ")}
+	dirs, err := FindOverlays(root, names)
+	if err != nil {
+		return nil, err
+	}
+	for i, dir := range dirs {
+		if inputs["overlay "+names[i]], err = OverlayDigest(dir); err != nil {
+			return nil, err
+		}
+	}
+	return inputs, nil
 }
 
 // UnknownOverlayError says that a name in a list of overlays has no directory.

@@ -342,7 +342,7 @@ func chooseSources(text []byte, req Request) ([]Release, error) {
 		if !slices.Contains(has, r.Version) {
 			has = append(has, r.Version)
 		}
-		if InSeries(r.Version, req.Series) && !slices.Contains(in, r) {
+		if InSeries(r.Version, req.Series) && !slices.ContainsFunc(in, func(have Release) bool { return have.SHA256 == r.SHA256 && have.URL == r.URL }) {
 			in = append(in, r)
 		}
 	}

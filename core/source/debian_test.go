@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -259,7 +260,7 @@ func TestDebiansSignedArchiveServes(t *testing.T) {
 		URL:  "debian:pool/main/e/erlang/erlang_27.1+dfsg.orig.tar.xz",
 		File: "erlang_27.1+dfsg.orig.tar.xz", SHA256: digest(testContent), Bytes: int64(len(testContent)),
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 

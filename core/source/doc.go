@@ -4,7 +4,7 @@
 // A definition names a series ("erlang 27"); Get turns it into one exact
 // archive with a SHA-256 digest, a Release. Origins are tried in this order:
 //
-//  1. mirror: a directory or URL that the user names and Vendor filled;
+//  1. mirror: a directory or URL that the user names and AddToMirror filled;
 //  2. upstream: the release that upstream.go lists, with a digest that was read
 //     from a public package recipe;
 //  3. Debian's source archive, through the host's apt: apt checks the signature

@@ -23,7 +23,7 @@ import (
 const (
 	connectTimeout = 10 * time.Second // also for the TLS handshake
 	stallTimeout   = 30 * time.Second // no byte for that long ends an attempt
-	attempts       = 4                // in a row without a byte gained
+	attempts       = 4                // of an archive
 	archiveMax     = 2 << 30          // of an archive whose size nobody vouches for
 )
 
@@ -33,6 +33,7 @@ type downloader struct {
 	logf   func(string, ...any)
 	client *http.Client
 	stall  time.Duration
+	tries  int           // in a row without a byte gained
 	pause  time.Duration // before the second attempt; doubled for each further one
 
 	mu   *sync.Mutex
@@ -41,7 +42,7 @@ type downloader struct {
 
 func newDownloader(dir string, logf func(string, ...any)) downloader {
 	return downloader{
-		dir: dir, logf: logf, stall: stallTimeout, pause: time.Second,
+		dir: dir, logf: logf, stall: stallTimeout, tries: attempts, pause: time.Second,
 		client: newClient(http.ProxyFromEnvironment),
 		mu:     new(sync.Mutex), dead: map[string]error{},
 	}
@@ -205,8 +206,8 @@ func (d *downloader) downloadAll(ctx context.Context, f found, part, from string
 		if failures++; size() > before {
 			failures, pause = 1, d.pause
 		}
-		if failures == attempts {
-			return resumed, fmt.Errorf("%w (gave up after %d attempts; %d bytes are kept and will be continued)", err, attempts, size())
+		if failures == d.tries {
+			return resumed, fmt.Errorf("%w (gave up after %d attempts; %d bytes are kept and will be continued)", err, failures, size())
 		}
 		d.logf("%s: %v; trying again", f.release.File, err)
 		select {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -87,7 +88,7 @@ func TestAnArchiveIsFetchedVerifiedAndKept(t *testing.T) {
 	}}, want)
 	r, path := get(t, s, want.request())
 	want.Bytes = int64(len(testContent))
-	if r != want {
+	if !reflect.DeepEqual(r, want) {
 		t.Errorf("got %+v, want %+v", r, want)
 	}
 	wantContent(t, path, testContent)

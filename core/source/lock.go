@@ -129,7 +129,9 @@ func (l *Lock) Save() error {
 const lockHeader = "# The exact sources this project is built from. Commit it.\n" +
 	"# Written by leanlab; \"leanlab sources lock\" takes what the origins have now.\n"
 
-func (r Release) request() Request { return Request{Name: r.Name, Series: r.Series} }
+func (r Release) request() Request {
+	return Request{Name: r.Name, Series: r.Series, Selection: r.Selection}
+}
 
 // releaseFile is the HCL of a lock file and of a mirror's index.
 type releaseFile struct {
@@ -144,6 +146,20 @@ type releaseFile struct {
 		Bytes   int64     `hcl:"bytes"`
 		Range   hcl.Range `hcl:",def_range"`
 	} `hcl:"source,block"`
+	Sets []struct {
+		Name      string `hcl:"name,label"`
+		Series    string `hcl:"series,label"`
+		Origin    string `hcl:"origin"`
+		Selection string `hcl:"selection"`
+		Files     []struct {
+			Name    string `hcl:"name,label"`
+			Version string `hcl:"version"`
+			URL     string `hcl:"url"`
+			SHA256  string `hcl:"sha256"`
+			Bytes   int64  `hcl:"bytes"`
+		} `hcl:"file,block"`
+		Range hcl.Range `hcl:",def_range"`
+	} `hcl:"files,block"`
 }
 
 func readReleases(path string) ([]Release, map[Request]int, error) {
@@ -166,17 +182,31 @@ func parseReleases(text []byte, filename string) ([]Release, map[Request]int, er
 	}
 	lines := map[Request]int{}
 	var releases []Release
-	for _, b := range content.Sources {
-		r := Release{Name: b.Name, Series: b.Series, Version: b.Version, Origin: b.Origin, URL: b.URL, File: b.File, SHA256: b.SHA256, Bytes: b.Bytes}
-		line := b.Range.Start.Line
+	add := func(r Release, line int) error {
 		if err := r.check(); err != nil {
-			return nil, nil, fmt.Errorf("%s:%d: %w", filename, line, err)
+			return fmt.Errorf("%s:%d: %w", filename, line, err)
 		}
 		if first, twice := lines[r.request()]; twice {
-			return nil, nil, fmt.Errorf("%s:%d: %s %s stands already on line %d", filename, line, r.Name, r.Series, first)
+			return fmt.Errorf("%s:%d: %s %s stands already on line %d", filename, line, r.Name, r.Series, first)
 		}
 		lines[r.request()] = line
 		releases = append(releases, r)
+		return nil
+	}
+	for _, b := range content.Sources {
+		r := Release{Name: b.Name, Series: b.Series, Version: b.Version, Origin: b.Origin, URL: b.URL, File: b.File, SHA256: b.SHA256, Bytes: b.Bytes}
+		if err := add(r, b.Range.Start.Line); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, b := range content.Sets {
+		files := []ReleaseFile{}
+		for _, f := range b.Files {
+			files = append(files, ReleaseFile{Name: f.Name, Version: f.Version, URL: f.URL, SHA256: f.SHA256, Bytes: f.Bytes})
+		}
+		if err := add(newSet(Request{Name: b.Name, Series: b.Series, Selection: b.Selection}, b.Origin, files), b.Range.Start.Line); err != nil {
+			return nil, nil, err
+		}
 	}
 	return releases, lines, nil
 }
@@ -191,13 +221,32 @@ func diagError(diags hcl.Diagnostics) error {
 	return diags
 }
 
-// writeReleases writes a header and one source block a release, by rename.
+// writeSet writes a release that has files.
+func writeSet(b *bytes.Buffer, r Release) {
+	fmt.Fprintf(b, "\nfiles %q %q {\n", r.Name, r.Series)
+	fmt.Fprintf(b, "  selection = %q\n", r.Selection)
+	fmt.Fprintf(b, "  origin    = %q\n", r.Origin)
+	for _, f := range r.Files {
+		fmt.Fprintf(b, "  file %q {\n", f.Name)
+		fmt.Fprintf(b, "    version = %q\n", f.Version)
+		fmt.Fprintf(b, "    url     = %q\n", f.URL)
+		fmt.Fprintf(b, "    sha256  = %q\n", f.SHA256)
+		fmt.Fprintf(b, "    bytes   = %d\n  }\n", f.Bytes)
+	}
+	b.WriteString("}\n")
+}
+
+// writeReleases writes a header and one block a release, by rename.
 // Release.check admits nothing that HCL would want escaped.
 func writeReleases(path, header string, releases []Release) error {
 	b := bytes.NewBufferString(header)
 	for _, r := range releases {
 		if err := r.check(); err != nil {
 			return fmt.Errorf("%s: not written: %s %s: %w", path, r.Name, r.Series, err)
+		}
+		if r.Files != nil {
+			writeSet(b, r)
+			continue
 		}
 		fmt.Fprintf(b, "\nsource %q %q {\n", r.Name, r.Series)
 		fmt.Fprintf(b, "  version = %q\n", r.Version)

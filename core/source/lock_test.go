@@ -3,6 +3,7 @@ package source
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -53,7 +54,7 @@ func TestLockFileReadsBackAsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := again.Releases(); !slices.Equal(got, releases) {
+	if got := again.Releases(); !reflect.DeepEqual(got, releases) {
 		t.Errorf("got %v, want %v", got, releases)
 	}
 	if got, want := again.where(Request{Name: "linux", Series: "6.12"}), path+":13"; got != want {
@@ -147,6 +148,7 @@ func FuzzParseReleases(f *testing.F) {
 	f.Add([]byte(lockText))
 	f.Add([]byte(`source "a" "1" {}`))
 	f.Add([]byte("source \"a\" \"1\" {\n version = \"${1}\"\n}"))
+	f.Add([]byte("files \"alpine\" \"3.22\" {\n selection = \"x86_64 musl\"\n origin = \"repository\"\n file \"musl.apk\" {\n version = \"1.2.5-r10\"\n url = \"v3.22/main/musl.apk\"\n sha256 = \"0000000000000000000000000000000000000000000000000000000000000000\"\n bytes = 1\n }\n}"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		releases, _, err := parseReleases(text, "fuzz")
 		if err != nil {
@@ -157,7 +159,7 @@ func FuzzParseReleases(f *testing.F) {
 			t.Fatalf("what was read is not written: %v", err)
 		}
 		again, _, err := readReleases(path)
-		if err != nil || !slices.Equal(again, releases) {
+		if err != nil || !reflect.DeepEqual(again, releases) {
 			t.Fatalf("read back %v, %v; want %v", again, err, releases)
 		}
 	})

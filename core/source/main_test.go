@@ -66,6 +66,20 @@ func newTestSources(t *testing.T, o Options, releases ...Release) *Sources {
 	return s
 }
 
+// vendor fills a mirror.
+func vendor(ctx context.Context, s *Sources, reqs []Request, dir string) error {
+	for _, req := range reqs {
+		r, path, err := s.Get(ctx, req)
+		if err != nil {
+			return err
+		}
+		if err := AddToMirror(r, map[string]string{r.File: path}, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func get(t *testing.T, s *Sources, req Request) (Release, string) {
 	t.Helper()
 	r, path, err := s.Get(t.Context(), req)

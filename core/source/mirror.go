@@ -23,7 +23,7 @@ import (
 //	index.hcl       source blocks: which archive answers which name and series
 //
 // SHA256SUMS answers for locked requests, so a hand-made mirror without an
-// index serves a locked build. Vendor never takes an archive away: projects
+// index serves a locked build. AddToMirror never takes an archive away: projects
 // with other lock files may use the same mirror.
 const (
 	mirrorSums  = "SHA256SUMS"
@@ -77,6 +77,31 @@ func (m mirror) find(ctx context.Context, req Request, want *Release) (found, er
 		return found{}, fmt.Errorf("%s lists no %s", m.location(mirrorIndex), req.Name)
 	}
 	return found{}, fmt.Errorf("%s lists no %s %s; it has %s", m.location(mirrorIndex), req.Name, req.Series, strings.Join(has, ", "))
+}
+
+// findSet looks up a release with files.
+func (m mirror) findSet(ctx context.Context, req Request) (Release, error) {
+	switch {
+	case m.base == "":
+		return Release{}, errors.New("none named")
+	case m.offline && isHTTP(m.base):
+		return Release{}, fmt.Errorf("%s %w", m.base, errOffline)
+	}
+	text, err := m.read(ctx, mirrorIndex)
+	if err != nil {
+		return Release{}, err
+	}
+	releases, _, err := parseReleases(text, m.location(mirrorIndex))
+	if err != nil {
+		return Release{}, err
+	}
+	for _, r := range releases {
+		if r.request() == req {
+			r.Origin = OriginMirror
+			return r, nil
+		}
+	}
+	return Release{}, fmt.Errorf("%s lists no %s %s with these files", m.location(mirrorIndex), req.Name, req.Series)
 }
 
 func (m mirror) findLocked(ctx context.Context, want *Release) (found, error) {
@@ -157,22 +182,16 @@ func parseSums(text []byte) ([]sum, error) {
 	return out, lines.Err()
 }
 
-// Vendor fetches reqs and adds them to the mirror directory dir, which Options
-// may name as Mirror on a machine without network. Archives that are already
-// there with the right digest are left alone, so an interrupted Vendor is
-// finished by running it again.
-func Vendor(ctx context.Context, s *Sources, reqs []Request, dir string) error {
+// AddToMirror adds one release to the mirror directory dir, which Options may
+// name as Mirror on a machine without network. Its archives lie at the paths that
+// are given by their names. Those that are already there with the right digest
+// are left alone, so an interrupted run is finished by running it again.
+func AddToMirror(r Release, paths map[string]string, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, req := range reqs {
-		r, path, err := s.Get(ctx, req)
-		if err != nil {
-			return err
-		}
-		if err := addToMirror(r, path, dir); err != nil {
-			return fmt.Errorf("add %s %s to %s: %w", r.Name, r.Version, dir, err)
-		}
+	if err := addToMirror(r, paths, dir); err != nil {
+		return fmt.Errorf("add %s %s to %s: %w", r.Name, r.Version, dir, err)
 	}
 	return nil
 }
@@ -199,8 +218,16 @@ func VendorFile(ctx context.Context, s *Sources, f File, look []string, dir stri
 	return origin, nil
 }
 
-// addToMirror publishes the archive first and the lists that name it last.
-func addToMirror(r Release, archive, dir string) error {
+// archives are a release's files, also of one that has a single archive.
+func (r Release) archives() []ReleaseFile {
+	if r.Files != nil {
+		return r.Files
+	}
+	return []ReleaseFile{{Name: r.File, SHA256: r.SHA256}}
+}
+
+// addToMirror publishes the archives first and the lists that name them last.
+func addToMirror(r Release, paths map[string]string, dir string) error {
 	unlock, err := lockDir(dir)
 	if err != nil {
 		return err
@@ -211,8 +238,10 @@ func addToMirror(r Release, archive, dir string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := addFile(archive, dir, sum{r.SHA256, r.File}); err != nil {
-		return err
+	for _, f := range r.archives() {
+		if err := addFile(paths[f.Name], dir, sum{f.SHA256, f.Name}); err != nil {
+			return err
+		}
 	}
 	releases = slices.DeleteFunc(releases, func(have Release) bool { return have.request() == r.request() })
 	releases = append(releases, r)
@@ -234,7 +263,7 @@ func addFile(archive, dir string, line sum) error {
 	}
 	for _, s := range sums {
 		if s.file == line.file && s.sha256 != line.sha256 {
-			return fmt.Errorf("another archive with that name, sha256 %s, is there; use another directory", s.sha256)
+			return fmt.Errorf("%s: another archive with that name, sha256 %s, is there; use another directory", line.file, s.sha256)
 		}
 	}
 	path := filepath.Join(dir, line.file)

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -17,7 +18,7 @@ func vendored(t *testing.T) (dir string, r Release) {
 	srv := serve(t, testContent, nil)
 	r = testRelease(srv.URL + "/otp.tar.gz")
 	dir = filepath.Join(t.TempDir(), "mirror")
-	if err := Vendor(t.Context(), newTestSources(t, Options{}, r), []Request{r.request()}, dir); err != nil {
+	if err := vendor(t.Context(), newTestSources(t, Options{}, r), []Request{r.request()}, dir); err != nil {
 		t.Fatal(err)
 	}
 	srv.Close()
@@ -47,10 +48,10 @@ func TestAVendoredMirrorServesWithoutNetwork(t *testing.T) {
 	got, path := get(t, newTestSources(t, Options{Mirror: dir, Offline: true, Lock: lock}), r.request())
 	wantContent(t, path, testContent)
 	r.Origin, r.Bytes = OriginMirror, int64(len(testContent))
-	if got != r {
+	if !reflect.DeepEqual(got, r) {
 		t.Errorf("got %+v\nwant %+v", got, r)
 	}
-	if locked, ok := lock.Get(r.request()); !ok || locked != r {
+	if locked, ok := lock.Get(r.request()); !ok || !reflect.DeepEqual(locked, r) {
 		t.Errorf("locked: %+v, %t", locked, ok)
 	}
 }
@@ -80,7 +81,7 @@ func TestAHandMadeMirrorServesALockedRelease(t *testing.T) {
 	got, path := get(t, newTestSources(t, Options{Mirror: dir, Offline: true, Lock: newLock(t, r)}), r.request())
 	wantContent(t, path, testContent)
 	r.Bytes = int64(len(testContent))
-	if got != r {
+	if !reflect.DeepEqual(got, r) {
 		t.Errorf("got %+v, want the locked %+v", got, r)
 	}
 }
@@ -95,7 +96,7 @@ func TestVendoringAgainAddsAndRepairs(t *testing.T) {
 	srv1 := serve(t, testContent, nil)
 	r.URL = srv1.URL
 	s := newTestSources(t, Options{}, r, r2)
-	if err := Vendor(t.Context(), s, []Request{r2.request(), r.request()}, dir); err != nil {
+	if err := vendor(t.Context(), s, []Request{r2.request(), r.request()}, dir); err != nil {
 		t.Fatal(err)
 	}
 	wantContent(t, filepath.Join(dir, r.File), testContent)
@@ -108,7 +109,7 @@ func TestVendoringAgainAddsAndRepairs(t *testing.T) {
 	changed := r
 	changed.SHA256, changed.Version, changed.Series = digest(other), "28.1", "28"
 	changed.URL = srv.URL
-	err := Vendor(t.Context(), newTestSources(t, Options{}, changed), []Request{changed.request()}, dir)
+	err := vendor(t.Context(), newTestSources(t, Options{}, changed), []Request{changed.request()}, dir)
 	if err == nil || !strings.Contains(err.Error(), "another archive with that name, sha256 "+r.SHA256) {
 		t.Errorf("a second archive with the same name: %v", err)
 	}
@@ -183,7 +184,7 @@ func TestWithoutNetworkEveryOriginSaysWhy(t *testing.T) {
 		"  upstream: " + r.URL + ": dial tcp " + address + ": connect: connection refused\n" +
 		"  debian:   no apt sources in " + etc + ": this is not a Debian host\n" +
 		"Check the network, or name a mirror (filled on another machine by: leanlab sources vendor DIR)."
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("said %s\nwant %s", got, want)
 	}
 }
@@ -199,7 +200,7 @@ func TestOfflineAsksNoOne(t *testing.T) {
 		"  upstream: otp_src_27.1.tar.gz is not in " + s.o.Dir + ", and not asked: offline\n" +
 		"  debian:   nothing is locked, and not asked: offline\n" +
 		"Run once without --offline, or name a mirror (filled on another machine by: leanlab sources vendor DIR)."
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("said %s\nwant %s", got, want)
 	}
 }
@@ -233,7 +234,7 @@ func TestALockedReleaseIsTakenFromTheLockAndNothingElse(t *testing.T) {
 			t.Errorf("said %s\nwant %s", said, want)
 		}
 	}
-	if still, _ := lock.Get(locked.request()); still != locked {
+	if still, _ := lock.Get(locked.request()); !reflect.DeepEqual(still, locked) {
 		t.Errorf("the lock is now %+v", still)
 	}
 }

@@ -17,25 +17,31 @@ const (
 	OriginMirror   = "mirror"
 	OriginUpstream = "upstream"
 	OriginDebian   = "debian"
+	// OriginRepository is where a builder's Resolver finds its files.
+	OriginRepository = "repository"
 )
 
-// Release is one exact source archive.
+// Release is one exact source archive; or, with Files, several that a builder's
+// Resolver found.
 type Release struct {
-	Name    string // "erlang"
-	Series  string // "27"
-	Version string // "27.3.4.1"; Debian's "+dfsg" is left out here and kept in File and URL
-	Origin  string // OriginMirror, OriginUpstream or OriginDebian
+	Name   string // "erlang"
+	Series string // "27"
+	// Selection is that of the request, with Files.
+	Selection string
+	Version   string // "27.3.4.1"; Debian's "+dfsg" is left out here and kept in File and URL
+	Origin    string // OriginMirror, OriginUpstream, OriginDebian or OriginRepository
 	// URL is where the archive was first published: an http(s) URL, or
 	// "debian:" and a path below the root of any Debian mirror, so that a lock
 	// file does not depend on the mirror one host happens to use. A release
 	// from a mirror keeps the URL it was vendored from.
 	URL    string
-	File   string // base name of the archive
-	SHA256 string // 64 lower-case hexadecimal digits
-	Bytes  int64  // size of the archive; 0 while unknown
+	File   string        // base name of the archive
+	SHA256 string        // 64 lower-case hexadecimal digits; with Files, of what they say
+	Bytes  int64         // size of the archive; 0 while unknown
+	Files  []ReleaseFile // instead of URL and File; sorted by name
 }
 
-// Request names what is wanted: a source and a series.
+// Request names what is wanted: a source, a series, and perhaps a selection.
 type Request = builder.Source
 
 // debianScheme begins the URL of a release in Debian's archive.
@@ -95,7 +101,10 @@ func compareReleases(a, b Release) int {
 	if c := strings.Compare(a.Name, b.Name); c != 0 {
 		return c
 	}
-	return compareVersions(a.Series, b.Series)
+	if c := compareVersions(a.Series, b.Series); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Selection, b.Selection)
 }
 
 // compareVersions orders dotted versions number by number.
@@ -119,9 +128,9 @@ func compareVersions(a, b string) int {
 
 var (
 	sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	// A name that is safe as a path element and in a URL. Debian's file names
-	// hold '+' and '~'.
-	filePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~-]*$`)
+	// A name that is safe as a path element and in a URL.
+	// Debian's file names hold '+' and '~', those of Alpine's keys '@'.
+	filePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~@-]*$`)
 	urlPattern    = regexp.MustCompile(`^(https?://|debian:)[A-Za-z0-9./_~+:@,;=&?%#!*()-]+$`)
 	seriesPattern = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)
 )
@@ -137,6 +146,10 @@ func (r Release) check() error {
 		return fmt.Errorf("%q is no version", r.Version)
 	case !InSeries(r.Version, r.Series):
 		return fmt.Errorf("version %q is not in the series %s", r.Version, r.Series)
+	case r.Files != nil:
+		return r.checkFiles()
+	case r.Selection != "":
+		return fmt.Errorf("there is a selection, %q, and no file", r.Selection)
 	case !slices.Contains([]string{OriginMirror, OriginUpstream, OriginDebian}, r.Origin):
 		return fmt.Errorf("origin %q is none of mirror, upstream, debian", r.Origin)
 	case !urlPattern.MatchString(r.URL):

@@ -14,7 +14,7 @@ import (
 // Options says where sources come from and where they are kept.
 type Options struct {
 	Dir     string // verified archives; shared between builds and processes
-	Mirror  string // directory or http(s) URL that Vendor filled; empty: none
+	Mirror  string // directory or http(s) URL that AddToMirror filled; empty: none
 	Suite   string // Debian suite that is asked first; default "trixie"
 	Offline bool   // never touch the network; a mirror that is a directory still serves
 	Lock    *Lock  // read, and extended in memory (the caller saves it); nil: nothing is locked
@@ -29,6 +29,7 @@ type Options struct {
 type Sources struct {
 	o        Options
 	origins  []origin
+	vendored mirror
 	download downloader
 	fileState
 }
@@ -64,8 +65,8 @@ func New(o Options) *Sources {
 		o.Progress = func(string, int64, int64) {}
 	}
 	s := &Sources{o: o, download: newDownloader(o.Dir, o.Logf)}
-	m := newMirror(o.Mirror, o.Offline, s.download.client)
-	s.origins = []origin{m, upstream{upstreamReleases}, newDebian(o, "/etc/apt")}
+	s.vendored = newMirror(o.Mirror, o.Offline, s.download.client)
+	s.origins = []origin{s.vendored, upstream{upstreamReleases}, newDebian(o, "/etc/apt")}
 	return s
 }
 
@@ -83,6 +84,10 @@ var verifiedTime = time.Unix(1, 0)
 
 // Cached returns the verified archive of r, if it is here.
 func (s *Sources) Cached(r Release) (path string, ok bool) {
+	if r.Files != nil {
+		_, ok := s.cachedSet(r)
+		return "", ok
+	}
 	path = s.download.archive(r)
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() || (r.Bytes > 0 && info.Size() != r.Bytes) {

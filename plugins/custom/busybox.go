@@ -10,6 +10,7 @@ import (
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
 	"github.com/somebloke1/elixir-lean-lab/core/kernel"
+	"github.com/somebloke1/elixir-lean-lab/core/source"
 )
 
 // Files of the busybox step.
@@ -59,9 +60,11 @@ func buildBusybox(ctx context.Context, req *builder.BuildRequest, ev builder.Eve
 	if err != nil {
 		return err
 	}
-	if err := unpack(ctx, ev, req.Sources["busybox"].Path, b.Source); err != nil {
+	ev.Emit(builder.StepStarted{Title: "unpacking"})
+	if err := source.Unpack(ctx, req.Sources["busybox"].Path, b.Source, source.UnpackOptions{Strip: 1}); err != nil {
 		return err
 	}
+	ev.Emit(builder.StepFinished{Title: "unpacking"})
 	if err := b.Configure(ctx, ev); err != nil {
 		return err
 	}

@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/cc"
 	"github.com/somebloke1/elixir-lean-lab/core/kernel"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
@@ -44,6 +43,10 @@ func (custom) Describe() builder.Description {
 	}
 }
 
+func (c config) kernel() kernel.Recipe {
+	return kernel.Recipe{Series: c.Kernel, Fragments: c.Fragments}
+}
+
 func decode(def *builder.Definition) (config, error) {
 	var c config
 	err := builder.DecodeConfig(def.Config, &c)
@@ -56,45 +59,28 @@ func (custom) Validate(_ context.Context, def *builder.Definition) (builder.Diag
 	if err != nil {
 		return nil, err
 	}
-	var ds builder.Diagnostics
+	ds, err := kernel.CheckFragments(def, "fragments", c.Fragments)
+	if err != nil {
+		return nil, err
+	}
 	arch, err := kernel.ArchFor(def.Arch)
 	if err != nil {
 		return nil, err
 	}
-	if frags, err := kernel.FindFragments(def.Root, arch, c.Fragments); err != nil {
-		ds = append(ds, unknownName(err, "fragments"))
-	} else if err := kernel.CheckRoot(frags, arch, kernel.Root{In: def.Output.Root, Compression: def.Output.Compression}); err != nil {
-		ds = append(ds, builder.Diagnostic{Severity: builder.Error, Summary: "The kernel could not get at its root",
-			Detail: err.Error(), Path: []string{"fragments"}})
+	if frags, err := kernel.FindFragments(def.Root, arch, c.Fragments); err == nil {
+		if err := kernel.CheckRoot(frags, arch, kernel.Root{In: def.Output.Root, Compression: def.Output.Compression}); err != nil {
+			ds = append(ds, builder.Diagnostic{Severity: builder.Error, Summary: "The kernel could not get at its root",
+				Detail: err.Error(), Path: []string{"fragments"}})
+		}
 	}
-	if _, err := rootfs.FindOverlays(def.Root, c.Overlays); err != nil {
-		ds = append(ds, unknownName(err, "overlays"))
-	}
-	if def.OTP.Link == "dynamic" && def.Arch != buildArch() {
+	ds = append(ds, rootfs.CheckOverlays(def.Root, "overlays", c.Overlays)...)
+	if def.OTP.Link == "dynamic" && def.Arch != cc.HostArch() {
 		ds = append(ds, builder.Diagnostic{
 			Severity: builder.Error,
 			Summary:  "Dynamic linking needs the target's C library",
 			Detail: fmt.Sprintf("With link = \"dynamic\" the C library is taken from the build host, which is %s; the definition is for %s. Build on such a host, or link statically.",
-				buildArch(), def.Arch),
+				cc.HostArch(), def.Arch),
 		})
 	}
 	return ds, nil
-}
-
-// unknownName turns the finders' errors into a diagnostic at the element.
-func unknownName(err error, attribute string) builder.Diagnostic {
-	d := builder.Diagnostic{Severity: builder.Error, Detail: err.Error(), Path: []string{attribute}}
-	var fragment *kernel.UnknownFragmentError
-	var overlay *rootfs.UnknownOverlayError
-	switch {
-	case errors.As(err, &fragment):
-		d.Summary = "Unknown kernel fragment"
-		d.Path = append(d.Path, strconv.Itoa(fragment.Index))
-	case errors.As(err, &overlay):
-		d.Summary = "Unknown overlay"
-		d.Path = append(d.Path, strconv.Itoa(overlay.Index))
-	default:
-		d.Summary = "Unusable " + attribute
-	}
-	return d
 }

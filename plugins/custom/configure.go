@@ -57,7 +57,11 @@ func (custom) Configure(ctx context.Context, req *builder.ConfigureRequest) erro
 }
 
 func configuredKernel(ctx context.Context, req *builder.ConfigureRequest, ev builder.Events) (*kernel.Build, error) {
-	b, err := kernelBuild(req.Definition, req.Work, req.Jobs)
+	c, err := decode(req.Definition)
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.kernel().Plan(req.Definition, req.Work, req.Jobs)
 	if err != nil {
 		return nil, err
 	}

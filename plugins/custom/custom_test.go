@@ -10,6 +10,7 @@ import (
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
 	"github.com/somebloke1/elixir-lean-lab/core/builder/buildertest"
+	"github.com/somebloke1/elixir-lean-lab/core/cc"
 )
 
 // root is the checkout, whose kernel-configs and overlays the tests use.
@@ -25,7 +26,7 @@ func root(t *testing.T) string {
 func contract(t *testing.T) buildertest.Case {
 	return buildertest.Case{
 		Definition: builder.Definition{
-			VM: "vm", Arch: buildArch(), Root: root(t), Elixir: "1.18", Hostname: "vm",
+			VM: "vm", Arch: cc.HostArch(), Root: root(t), Elixir: "1.18", Hostname: "vm",
 			OTP:    builder.OTP{Version: "27", Emulator: "interpreter", Link: "static"},
 			Output: builder.Output{Root: "initramfs", Compression: "zstd"},
 		},

@@ -4,38 +4,17 @@ import (
 	"bufio"
 	"context"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/cc"
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
+	"github.com/somebloke1/elixir-lean-lab/core/kernel"
 	"github.com/somebloke1/elixir-lean-lab/core/otp"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
-
-// initFlags compile /init: as small as it gets.
-var initFlags = []string{"-Os", "-static", "-Wall", "-Wextra", "-s", "-Wl,--gc-sections", "-ffunction-sections", "-Wl,--build-id=none"}
-
-// initCompiler links against musl where it can, as staticLibc does.
-func initCompiler(arch string) string {
-	if crossTriplet(arch) == "" {
-		return "musl-gcc"
-	}
-	return compiler(arch)
-}
-
-func buildInit(ctx context.Context, req *builder.BuildRequest, ev builder.Events) error {
-	src := filepath.Join(req.Work, "init.c")
-	if err := os.WriteFile(src, guest.Source(), 0o644); err != nil {
-		return err
-	}
-	args := append(initFlags[:len(initFlags):len(initFlags)], "-o", filepath.Join(req.Out, "init"), "init.c")
-	cmd := exec.Command(initCompiler(req.Definition.Arch), args...)
-	cmd.Dir = req.Work
-	return builder.Run(ctx, ev, cmd)
-}
 
 // Where things lie in the root.
 const (
@@ -52,7 +31,7 @@ func assemble(ctx context.Context, req *builder.BuildRequest, ev builder.Events)
 		return nil, err
 	}
 	tree := rootfs.New()
-	if err := tree.HostFile("/init", 0o755, filepath.Join(req.Needs[stepInit], "init")); err != nil {
+	if err := tree.HostFile("/init", 0o755, filepath.Join(req.Needs[stepInit], guest.InitFile)); err != nil {
 		return nil, err
 	}
 	m := describe(req.Definition, c)
@@ -99,7 +78,7 @@ func assemble(ctx context.Context, req *builder.BuildRequest, ev builder.Events)
 
 func describe(def *builder.Definition, c config) *builder.Machine {
 	m := &builder.Machine{
-		Kernel: builder.Ref{Step: stepKernel, Path: kernelImage},
+		Kernel: builder.Ref{Step: stepKernel, Path: kernel.ImageFile},
 		Rootfs: builder.Ref{Step: stepMachine, Path: rootTar},
 		// quiet: a serial console takes its time for every line, and the kernel's
 		// would mix with the app's. Warnings still appear; dmesg has the rest.
@@ -107,7 +86,7 @@ func describe(def *builder.Definition, c config) *builder.Machine {
 		Toolchain: builder.Toolchain{
 			OTP:    builder.Ref{Step: stepOTP, Path: "."},
 			Elixir: builder.Ref{Step: stepElixir, Path: "."},
-			Env:    map[string]string{"CC": compiler(def.Arch)},
+			Env:    map[string]string{"CC": cc.Compiler(def.Arch)},
 		},
 		Emulators: []builder.Emulator{
 			{Path: path.Join(rootEmulators, otp.EmulatorPlain)},
@@ -155,7 +134,7 @@ func addBusybox(tree *rootfs.Tree, dir string) ([]string, error) {
 func libraryDirs(ctx context.Context, arch string) []string {
 	dirs := map[string]bool{}
 	for _, name := range []string{"libc.so.6", "libstdc++.so.6", "libm.so.6"} {
-		if p := libraryPath(ctx, compiler(arch), name); p != "" {
+		if p := cc.LibraryPath(ctx, cc.Compiler(arch), name); p != "" {
 			dirs[filepath.Dir(p)] = true
 		}
 	}

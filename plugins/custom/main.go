@@ -2,8 +2,8 @@
 // from tinyconfig and fragments, BusyBox, OTP and Elixir, all from source.
 //
 // In order of events: config.go (its block), probe.go (what the host lacks),
-// plan.go (sources and steps), then one file for each kind of step: kernel.go,
-// busybox.go, beam.go, machine.go. configure.go is menuconfig.
+// plan.go (sources and steps), then a file for each kind of step that is not
+// every strategy's: busybox.go, machine.go. configure.go is menuconfig.
 package main
 
 import "github.com/somebloke1/elixir-lean-lab/core/builder"

@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/cc"
 	"github.com/somebloke1/elixir-lean-lab/core/guest"
-	"github.com/somebloke1/elixir-lean-lab/core/kernel"
 	"github.com/somebloke1/elixir-lean-lab/core/otp"
 	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
 )
@@ -36,11 +36,11 @@ func (custom) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan,
 	if err != nil {
 		return nil, err
 	}
-	cc, err := otp.CompilerVersion(ctx, compiler(def.Arch))
+	version, err := otp.CompilerVersion(ctx, cc.Compiler(def.Arch))
 	if err != nil {
 		return nil, err
 	}
-	hostCC, err := otp.CompilerVersion(ctx, "gcc")
+	hostVersion, err := otp.CompilerVersion(ctx, "gcc")
 	if err != nil {
 		return nil, err
 	}
@@ -51,19 +51,17 @@ func (custom) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan,
 			{Name: "elixir", Series: def.Elixir},
 		},
 		Steps: []builder.Step{
-			{ID: stepOTP, Title: "OTP " + def.OTP.Version + " for the build host", Sources: []string{"erlang"},
-				Inputs: merge(map[string]string{"cc": hostCC}, otp.HostInputs())},
-			kernelStep(def, c, cc),
-			emulatorStep(ctx, def, cc),
-			{ID: stepElixir, Title: "Elixir " + def.Elixir, Needs: []string{stepOTP}, Sources: []string{"elixir"},
-				Inputs: map[string]string{"recipe": "2"}},
-			{ID: stepInit, Title: "/init", Inputs: map[string]string{"source": digest(guest.Source()), "cc": cc, "compiler": initCompiler(def.Arch), "flags": strings.Join(initFlags, " ")}},
+			otp.HostStep(stepOTP, def, hostVersion),
+			c.kernel().Step(stepKernel, def, version),
+			emulatorStep(ctx, def, version),
+			otp.ElixirStep(stepElixir, stepOTP, def),
+			guest.InitStep(stepInit, def, version),
 		},
 	}
 	if c.Busybox {
 		plan.Sources = append(plan.Sources, builder.Source{Name: "busybox", Series: busyboxSeries})
 		plan.Steps = append(plan.Steps, builder.Step{ID: stepBusybox, Title: "BusyBox " + busyboxSeries, Sources: []string{"busybox"},
-			Inputs: map[string]string{"config": digest(guest.BusyBoxConfig()), "cc": cc, "compiler": initCompiler(def.Arch), "arch": def.Arch}})
+			Inputs: map[string]string{"config": digest(guest.BusyBoxConfig()), "cc": version, "compiler": cc.MuslCompiler(def.Arch), "arch": def.Arch}})
 	}
 	machine, err := machineStep(ctx, def, c)
 	if err != nil {
@@ -83,129 +81,73 @@ func (custom) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan,
 func (b custom) Build(ctx context.Context, req *builder.BuildRequest, ev builder.Events) (*builder.Machine, error) {
 	switch req.Step {
 	case stepKernel:
-		return nil, buildKernel(ctx, req, ev)
+		c, err := decode(req.Definition)
+		if err != nil {
+			return nil, err
+		}
+		return nil, c.kernel().Build(ctx, req, ev)
 	case stepBusybox:
 		return nil, buildBusybox(ctx, req, ev)
 	case stepOTP:
-		return nil, otp.Host{Source: req.Sources["erlang"].Path, Out: req.Out, Work: req.Work, Jobs: req.Jobs}.Build(ctx, ev)
+		return nil, otp.BuildHost(ctx, req, ev)
 	case stepElixir:
-		return nil, otp.Elixir{Source: req.Sources["elixir"].Path, OTP: req.Needs[stepOTP], Out: req.Out, Work: req.Work, Jobs: req.Jobs}.Build(ctx, ev)
+		return nil, otp.BuildElixir(ctx, stepOTP, req, ev)
 	case stepEmulator:
 		e := emulators(req.Definition)
 		e.Source, e.Out, e.Work, e.Jobs = req.Sources["erlang"].Path, req.Out, req.Work, req.Jobs
 		e.OTP = req.Needs[stepOTP]
 		return nil, e.Build(ctx, ev)
 	case stepInit:
-		return nil, buildInit(ctx, req, ev)
+		return nil, guest.BuildInit(ctx, req, ev)
 	case stepMachine:
 		return assemble(ctx, req, ev)
 	}
 	return nil, fmt.Errorf("step %q: the custom builder has no such step", req.Step)
 }
 
-func kernelStep(def *builder.Definition, c config, cc string) builder.Step {
-	inputs := map[string]string{"arch": def.Arch, "cc": cc, "recipe": "1"}
-	for _, f := range c.Fragments {
-		inputs["fragment "+f] = fragmentDigest(def, f)
-	}
-	inputs["fragments"] = strings.Join(c.Fragments, " ")
-	return builder.Step{ID: stepKernel, Title: "Linux kernel " + c.Kernel, Sources: []string{"linux"}, Inputs: inputs}
-}
-
-// fragmentDigest covers the symbols and not the comments: explaining a line
-// better does not build a kernel.
-func fragmentDigest(def *builder.Definition, name string) string {
-	arch, err := kernel.ArchFor(def.Arch)
-	if err != nil {
-		return err.Error() // Validate reports it
-	}
-	frags, err := kernel.FindFragments(def.Root, arch, []string{name})
-	if err != nil {
-		return err.Error()
-	}
-	var text strings.Builder
-	for _, f := range frags {
-		for _, s := range f.Symbols {
-			fmt.Fprintln(&text, s.Name+"="+s.Value)
-		}
-	}
-	return digest([]byte(text.String()))
-}
-
-func emulatorStep(ctx context.Context, def *builder.Definition, cc string) builder.Step {
+func emulatorStep(ctx context.Context, def *builder.Definition, version string) builder.Step {
 	s := builder.Step{ID: stepEmulator, Title: "BEAM emulator (" + def.OTP.Emulator + ", " + def.OTP.Link + ")", Sources: []string{"erlang"},
-		Inputs: emulatorInputs(ctx, def, cc)}
-	if crossTriplet(def.Arch) != "" {
+		Inputs: emulatorInputs(ctx, def, version)}
+	if cc.CrossTriplet(def.Arch) != "" {
 		s.Needs = []string{stepOTP}
 	}
 	return s
 }
 
 func emulators(def *builder.Definition) otp.Emulators {
-	return otp.Emulators{Triplet: crossTriplet(def.Arch), Emulator: def.OTP.Emulator, Link: def.OTP.Link}
+	return otp.Emulators{Triplet: cc.CrossTriplet(def.Arch), Emulator: def.OTP.Emulator, Link: def.OTP.Link}
 }
 
 // emulatorInputs holds the digests of the libraries that are linked in.
-func emulatorInputs(ctx context.Context, def *builder.Definition, cc string) map[string]string {
-	inputs := merge(map[string]string{"cc": cc, "arch": def.Arch}, emulators(def).Inputs())
+func emulatorInputs(ctx context.Context, def *builder.Definition, version string) map[string]string {
+	inputs := merge(map[string]string{"cc": version, "arch": def.Arch}, emulators(def).Inputs())
 	for _, lib := range []string{"libcrypto.a", "libtinfo.a", "libc.a"} {
-		if path := libraryPath(ctx, compiler(def.Arch), lib); path != "" {
-			inputs[lib] = fileIdentity(path)
+		if path := cc.LibraryPath(ctx, cc.Compiler(def.Arch), lib); path != "" {
+			inputs[lib] = cc.FileIdentity(path)
 		}
 	}
 	return inputs
 }
 
-// fileIdentity is the size and time of a file of the host's distribution, which
-// is enough to see an upgrade and takes no reading.
-func fileIdentity(path string) string {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprintf("%d bytes of %s", info.Size(), info.ModTime().UTC().Format("2006-01-02T15:04:05Z"))
-}
-
 // machineStep depends on every file of the overlays, and on the C library when
 // it goes into the VM.
 func machineStep(ctx context.Context, def *builder.Definition, c config) (builder.Step, error) {
-	inputs := map[string]string{"recipe": "2", "overlays": strings.Join(c.Overlays, " "), "link": def.OTP.Link, "cmdline": c.Cmdline}
-	dirs, err := rootfs.FindOverlays(def.Root, c.Overlays)
+	inputs, err := rootfs.OverlayInputs(def.Root, c.Overlays)
 	if err != nil {
 		return builder.Step{}, err
 	}
-	for i, dir := range dirs {
-		d, err := overlayDigest(dir)
-		if err != nil {
-			return builder.Step{}, err
-		}
-		inputs["overlay "+c.Overlays[i]] = d
-	}
+	maps.Copy(inputs, map[string]string{"recipe": "2", "link": def.OTP.Link, "cmdline": c.Cmdline})
 	for _, name := range terminals {
 		path, err := terminfo(name)
 		if err != nil {
 			return builder.Step{}, err
 		}
-		inputs["terminfo "+name] = fileIdentity(path)
+		inputs["terminfo "+name] = cc.FileIdentity(path)
 	}
 	if def.OTP.Link == "dynamic" {
-		inputs["libc"] = fileIdentity(libraryPath(ctx, compiler(def.Arch), "libc.so.6"))
+		inputs["libc"] = cc.FileIdentity(cc.LibraryPath(ctx, cc.Compiler(def.Arch), "libc.so.6"))
 	}
 	return builder.Step{ID: stepMachine, Title: "machine", Inputs: inputs}, nil
-}
-
-// overlayDigest covers what an overlay puts into the root: the tree that
-// AddOverlay makes of it, as a tar.
-func overlayDigest(dir string) (string, error) {
-	tree := rootfs.New()
-	if err := tree.AddOverlay(dir); err != nil {
-		return "", err
-	}
-	h := sha256.New()
-	if err := tree.WriteTar(h); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func digest(data []byte) string {

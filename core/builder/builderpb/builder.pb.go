@@ -892,6 +892,218 @@ func (x *PackageResult) GetFailure() string {
 	return ""
 }
 
+type ResolveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Definition    *Definition            `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	Source        *Source                `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	Fetched       map[string]string      `protobuf:"bytes,3,rep,name=fetched,proto3" json:"fetched,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Work          string                 `protobuf:"bytes,4,opt,name=work,proto3" json:"work,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveRequest) Reset() {
+	*x = ResolveRequest{}
+	mi := &file_builder_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveRequest) ProtoMessage() {}
+
+func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_builder_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
+func (*ResolveRequest) Descriptor() ([]byte, []int) {
+	return file_builder_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ResolveRequest) GetDefinition() *Definition {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+func (x *ResolveRequest) GetSource() *Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *ResolveRequest) GetFetched() map[string]string {
+	if x != nil {
+		return x.Fetched
+	}
+	return nil
+}
+
+func (x *ResolveRequest) GetWork() string {
+	if x != nil {
+		return x.Work
+	}
+	return ""
+}
+
+type ResolveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Files         []*RemoteFile          `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	Done          bool                   `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	Diagnostics   []*Diagnostic          `protobuf:"bytes,3,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveResponse) Reset() {
+	*x = ResolveResponse{}
+	mi := &file_builder_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveResponse) ProtoMessage() {}
+
+func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_builder_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
+func (*ResolveResponse) Descriptor() ([]byte, []int) {
+	return file_builder_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ResolveResponse) GetFiles() []*RemoteFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *ResolveResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *ResolveResponse) GetDiagnostics() []*Diagnostic {
+	if x != nil {
+		return x.Diagnostics
+	}
+	return nil
+}
+
+type RemoteFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Url           string                 `protobuf:"bytes,3,opt,name=url,proto3" json:"url,omitempty"`
+	Sha256        string                 `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Identity      string                 `protobuf:"bytes,5,opt,name=identity,proto3" json:"identity,omitempty"`
+	Bytes         int64                  `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoteFile) Reset() {
+	*x = RemoteFile{}
+	mi := &file_builder_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoteFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoteFile) ProtoMessage() {}
+
+func (x *RemoteFile) ProtoReflect() protoreflect.Message {
+	mi := &file_builder_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoteFile.ProtoReflect.Descriptor instead.
+func (*RemoteFile) Descriptor() ([]byte, []int) {
+	return file_builder_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RemoteFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoteFile) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *RemoteFile) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *RemoteFile) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *RemoteFile) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *RemoteFile) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
 type StopRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The call to stop. Empty: all of them, and no other is accepted after it.
@@ -902,7 +1114,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_builder_proto_msgTypes[14]
+	mi := &file_builder_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +1126,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[14]
+	mi := &file_builder_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -927,7 +1139,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{14}
+	return file_builder_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StopRequest) GetCall() string {
@@ -945,7 +1157,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_builder_proto_msgTypes[15]
+	mi := &file_builder_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1169,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[15]
+	mi := &file_builder_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1182,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{15}
+	return file_builder_proto_rawDescGZIP(), []int{18}
 }
 
 type Description struct {
@@ -986,7 +1198,7 @@ type Description struct {
 
 func (x *Description) Reset() {
 	*x = Description{}
-	mi := &file_builder_proto_msgTypes[16]
+	mi := &file_builder_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1210,7 @@ func (x *Description) String() string {
 func (*Description) ProtoMessage() {}
 
 func (x *Description) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[16]
+	mi := &file_builder_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1223,7 @@ func (x *Description) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Description.ProtoReflect.Descriptor instead.
 func (*Description) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{16}
+	return file_builder_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Description) GetName() string {
@@ -1059,7 +1271,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_builder_proto_msgTypes[17]
+	mi := &file_builder_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +1283,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[17]
+	mi := &file_builder_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1296,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{17}
+	return file_builder_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Schema) GetAttributes() []*Attribute {
@@ -1114,7 +1326,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_builder_proto_msgTypes[18]
+	mi := &file_builder_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1126,7 +1338,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[18]
+	mi := &file_builder_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1139,7 +1351,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{18}
+	return file_builder_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Attribute) GetName() string {
@@ -1189,7 +1401,7 @@ type Block struct {
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_builder_proto_msgTypes[19]
+	mi := &file_builder_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1413,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[19]
+	mi := &file_builder_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1426,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{19}
+	return file_builder_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Block) GetName() string {
@@ -1262,7 +1474,7 @@ type Definition struct {
 
 func (x *Definition) Reset() {
 	*x = Definition{}
-	mi := &file_builder_proto_msgTypes[20]
+	mi := &file_builder_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1274,7 +1486,7 @@ func (x *Definition) String() string {
 func (*Definition) ProtoMessage() {}
 
 func (x *Definition) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[20]
+	mi := &file_builder_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +1499,7 @@ func (x *Definition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definition.ProtoReflect.Descriptor instead.
 func (*Definition) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{20}
+	return file_builder_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Definition) GetVm() string {
@@ -1363,7 +1575,7 @@ type Output struct {
 
 func (x *Output) Reset() {
 	*x = Output{}
-	mi := &file_builder_proto_msgTypes[21]
+	mi := &file_builder_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1587,7 @@ func (x *Output) String() string {
 func (*Output) ProtoMessage() {}
 
 func (x *Output) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[21]
+	mi := &file_builder_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1600,7 @@ func (x *Output) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Output.ProtoReflect.Descriptor instead.
 func (*Output) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{21}
+	return file_builder_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Output) GetRoot() string {
@@ -1416,7 +1628,7 @@ type OTP struct {
 
 func (x *OTP) Reset() {
 	*x = OTP{}
-	mi := &file_builder_proto_msgTypes[22]
+	mi := &file_builder_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +1640,7 @@ func (x *OTP) String() string {
 func (*OTP) ProtoMessage() {}
 
 func (x *OTP) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[22]
+	mi := &file_builder_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +1653,7 @@ func (x *OTP) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OTP.ProtoReflect.Descriptor instead.
 func (*OTP) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{22}
+	return file_builder_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *OTP) GetVersion() string {
@@ -1477,7 +1689,7 @@ type Missing struct {
 
 func (x *Missing) Reset() {
 	*x = Missing{}
-	mi := &file_builder_proto_msgTypes[23]
+	mi := &file_builder_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1701,7 @@ func (x *Missing) String() string {
 func (*Missing) ProtoMessage() {}
 
 func (x *Missing) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[23]
+	mi := &file_builder_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1714,7 @@ func (x *Missing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Missing.ProtoReflect.Descriptor instead.
 func (*Missing) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{23}
+	return file_builder_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Missing) GetWhat() string {
@@ -1545,7 +1757,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_builder_proto_msgTypes[24]
+	mi := &file_builder_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1769,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[24]
+	mi := &file_builder_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1782,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{24}
+	return file_builder_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -1605,13 +1817,14 @@ type Plan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sources       []*Source              `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`
 	Steps         []*Step                `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
+	Mirrors       []string               `protobuf:"bytes,3,rep,name=mirrors,proto3" json:"mirrors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_builder_proto_msgTypes[25]
+	mi := &file_builder_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1836,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[25]
+	mi := &file_builder_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1849,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{25}
+	return file_builder_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Plan) GetSources() []*Source {
@@ -1653,17 +1866,25 @@ func (x *Plan) GetSteps() []*Step {
 	return nil
 }
 
+func (x *Plan) GetMirrors() []string {
+	if x != nil {
+		return x.Mirrors
+	}
+	return nil
+}
+
 type Source struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Series        string                 `protobuf:"bytes,2,opt,name=series,proto3" json:"series,omitempty"`
+	Selection     string                 `protobuf:"bytes,3,opt,name=selection,proto3" json:"selection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_builder_proto_msgTypes[26]
+	mi := &file_builder_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1896,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[26]
+	mi := &file_builder_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1909,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{26}
+	return file_builder_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Source) GetName() string {
@@ -1705,6 +1926,13 @@ func (x *Source) GetSeries() string {
 	return ""
 }
 
+func (x *Source) GetSelection() string {
+	if x != nil {
+		return x.Selection
+	}
+	return ""
+}
+
 type Step struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1714,13 +1942,14 @@ type Step struct {
 	Inputs        map[string]string      `protobuf:"bytes,5,rep,name=inputs,proto3" json:"inputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	KeepWork      bool                   `protobuf:"varint,6,opt,name=keep_work,json=keepWork,proto3" json:"keep_work,omitempty"`
 	Downloads     string                 `protobuf:"bytes,7,opt,name=downloads,proto3" json:"downloads,omitempty"`
+	Kind          string                 `protobuf:"bytes,8,opt,name=kind,proto3" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_builder_proto_msgTypes[27]
+	mi := &file_builder_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +1961,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[27]
+	mi := &file_builder_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +1974,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{27}
+	return file_builder_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Step) GetId() string {
@@ -1797,18 +2026,26 @@ func (x *Step) GetDownloads() string {
 	return ""
 }
 
+func (x *Step) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
 type FetchedSource struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
 	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	Sha256        string                 `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Files         []*FetchedFile         `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FetchedSource) Reset() {
 	*x = FetchedSource{}
-	mi := &file_builder_proto_msgTypes[28]
+	mi := &file_builder_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +2057,7 @@ func (x *FetchedSource) String() string {
 func (*FetchedSource) ProtoMessage() {}
 
 func (x *FetchedSource) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[28]
+	mi := &file_builder_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +2070,7 @@ func (x *FetchedSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchedSource.ProtoReflect.Descriptor instead.
 func (*FetchedSource) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{28}
+	return file_builder_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FetchedSource) GetVersion() string {
@@ -1857,6 +2094,81 @@ func (x *FetchedSource) GetSha256() string {
 	return ""
 }
 
+func (x *FetchedSource) GetFiles() []*FetchedFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+type FetchedFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	Sha256        string                 `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchedFile) Reset() {
+	*x = FetchedFile{}
+	mi := &file_builder_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchedFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchedFile) ProtoMessage() {}
+
+func (x *FetchedFile) ProtoReflect() protoreflect.Message {
+	mi := &file_builder_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchedFile.ProtoReflect.Descriptor instead.
+func (*FetchedFile) Descriptor() ([]byte, []int) {
+	return file_builder_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *FetchedFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FetchedFile) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *FetchedFile) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FetchedFile) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
 type Ref struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Step          string                 `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
@@ -1867,7 +2179,7 @@ type Ref struct {
 
 func (x *Ref) Reset() {
 	*x = Ref{}
-	mi := &file_builder_proto_msgTypes[29]
+	mi := &file_builder_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1879,7 +2191,7 @@ func (x *Ref) String() string {
 func (*Ref) ProtoMessage() {}
 
 func (x *Ref) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[29]
+	mi := &file_builder_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1892,7 +2204,7 @@ func (x *Ref) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ref.ProtoReflect.Descriptor instead.
 func (*Ref) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{29}
+	return file_builder_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Ref) GetStep() string {
@@ -1918,13 +2230,14 @@ type Machine struct {
 	Emulators     []*Emulator            `protobuf:"bytes,5,rep,name=emulators,proto3" json:"emulators,omitempty"`
 	Libc          string                 `protobuf:"bytes,6,opt,name=libc,proto3" json:"libc,omitempty"`
 	Components    []*Component           `protobuf:"bytes,7,rep,name=components,proto3" json:"components,omitempty"`
+	Modules       []string               `protobuf:"bytes,8,rep,name=modules,proto3" json:"modules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Machine) Reset() {
 	*x = Machine{}
-	mi := &file_builder_proto_msgTypes[30]
+	mi := &file_builder_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2249,7 @@ func (x *Machine) String() string {
 func (*Machine) ProtoMessage() {}
 
 func (x *Machine) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[30]
+	mi := &file_builder_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2262,7 @@ func (x *Machine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Machine.ProtoReflect.Descriptor instead.
 func (*Machine) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{30}
+	return file_builder_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Machine) GetKernel() *Ref {
@@ -2001,18 +2314,26 @@ func (x *Machine) GetComponents() []*Component {
 	return nil
 }
 
+func (x *Machine) GetModules() []string {
+	if x != nil {
+		return x.Modules
+	}
+	return nil
+}
+
 type Toolchain struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Otp           *Ref                   `protobuf:"bytes,1,opt,name=otp,proto3" json:"otp,omitempty"`
 	Elixir        *Ref                   `protobuf:"bytes,2,opt,name=elixir,proto3" json:"elixir,omitempty"`
 	Env           map[string]string      `protobuf:"bytes,3,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Target        *Ref                   `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Toolchain) Reset() {
 	*x = Toolchain{}
-	mi := &file_builder_proto_msgTypes[31]
+	mi := &file_builder_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2345,7 @@ func (x *Toolchain) String() string {
 func (*Toolchain) ProtoMessage() {}
 
 func (x *Toolchain) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[31]
+	mi := &file_builder_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2358,7 @@ func (x *Toolchain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Toolchain.ProtoReflect.Descriptor instead.
 func (*Toolchain) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{31}
+	return file_builder_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Toolchain) GetOtp() *Ref {
@@ -2061,6 +2382,13 @@ func (x *Toolchain) GetEnv() map[string]string {
 	return nil
 }
 
+func (x *Toolchain) GetTarget() *Ref {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
 type Emulator struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
@@ -2071,7 +2399,7 @@ type Emulator struct {
 
 func (x *Emulator) Reset() {
 	*x = Emulator{}
-	mi := &file_builder_proto_msgTypes[32]
+	mi := &file_builder_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2083,7 +2411,7 @@ func (x *Emulator) String() string {
 func (*Emulator) ProtoMessage() {}
 
 func (x *Emulator) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[32]
+	mi := &file_builder_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2096,7 +2424,7 @@ func (x *Emulator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Emulator.ProtoReflect.Descriptor instead.
 func (*Emulator) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{32}
+	return file_builder_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Emulator) GetPath() string {
@@ -2124,7 +2452,7 @@ type Component struct {
 
 func (x *Component) Reset() {
 	*x = Component{}
-	mi := &file_builder_proto_msgTypes[33]
+	mi := &file_builder_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2136,7 +2464,7 @@ func (x *Component) String() string {
 func (*Component) ProtoMessage() {}
 
 func (x *Component) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[33]
+	mi := &file_builder_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2149,7 +2477,7 @@ func (x *Component) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Component.ProtoReflect.Descriptor instead.
 func (*Component) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{33}
+	return file_builder_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Component) GetName() string {
@@ -2191,7 +2519,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_builder_proto_msgTypes[34]
+	mi := &file_builder_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2203,7 +2531,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[34]
+	mi := &file_builder_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2216,7 +2544,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{34}
+	return file_builder_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Event) GetKind() isEvent_Kind {
@@ -2345,7 +2673,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_builder_proto_msgTypes[35]
+	mi := &file_builder_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +2685,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[35]
+	mi := &file_builder_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +2698,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{35}
+	return file_builder_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Usage) GetCpuNanoseconds() int64 {
@@ -2389,7 +2717,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_builder_proto_msgTypes[36]
+	mi := &file_builder_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +2729,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[36]
+	mi := &file_builder_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +2742,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{36}
+	return file_builder_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Log) GetLine() string {
@@ -2435,7 +2763,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_builder_proto_msgTypes[37]
+	mi := &file_builder_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +2775,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[37]
+	mi := &file_builder_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2460,7 +2788,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{37}
+	return file_builder_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Progress) GetDone() int64 {
@@ -2493,7 +2821,7 @@ type StepStarted struct {
 
 func (x *StepStarted) Reset() {
 	*x = StepStarted{}
-	mi := &file_builder_proto_msgTypes[38]
+	mi := &file_builder_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2505,7 +2833,7 @@ func (x *StepStarted) String() string {
 func (*StepStarted) ProtoMessage() {}
 
 func (x *StepStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[38]
+	mi := &file_builder_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2518,7 +2846,7 @@ func (x *StepStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepStarted.ProtoReflect.Descriptor instead.
 func (*StepStarted) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{38}
+	return file_builder_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *StepStarted) GetTitle() string {
@@ -2537,7 +2865,7 @@ type StepFinished struct {
 
 func (x *StepFinished) Reset() {
 	*x = StepFinished{}
-	mi := &file_builder_proto_msgTypes[39]
+	mi := &file_builder_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +2877,7 @@ func (x *StepFinished) String() string {
 func (*StepFinished) ProtoMessage() {}
 
 func (x *StepFinished) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[39]
+	mi := &file_builder_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +2890,7 @@ func (x *StepFinished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepFinished.ProtoReflect.Descriptor instead.
 func (*StepFinished) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{39}
+	return file_builder_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StepFinished) GetTitle() string {
@@ -2581,7 +2909,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_builder_proto_msgTypes[40]
+	mi := &file_builder_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +2921,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[40]
+	mi := &file_builder_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +2934,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{40}
+	return file_builder_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Notice) GetDiagnostic() *Diagnostic {
@@ -2626,7 +2954,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_builder_proto_msgTypes[41]
+	mi := &file_builder_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2638,7 +2966,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[41]
+	mi := &file_builder_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2651,7 +2979,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{41}
+	return file_builder_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Artifact) GetName() string {
@@ -2737,7 +3065,29 @@ const file_builder_proto_rawDesc = "" +
 	"\x06result\x18\x02 \x01(\v2!.leanlab.builder.v1.PackageResultH\x00R\x06resultB\x06\n" +
 	"\x04kind\")\n" +
 	"\rPackageResult\x12\x18\n" +
-	"\afailure\x18\x01 \x01(\tR\afailure\"!\n" +
+	"\afailure\x18\x01 \x01(\tR\afailure\"\x9f\x02\n" +
+	"\x0eResolveRequest\x12>\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\v2\x1e.leanlab.builder.v1.DefinitionR\n" +
+	"definition\x122\n" +
+	"\x06source\x18\x02 \x01(\v2\x1a.leanlab.builder.v1.SourceR\x06source\x12I\n" +
+	"\afetched\x18\x03 \x03(\v2/.leanlab.builder.v1.ResolveRequest.FetchedEntryR\afetched\x12\x12\n" +
+	"\x04work\x18\x04 \x01(\tR\x04work\x1a:\n" +
+	"\fFetchedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9d\x01\n" +
+	"\x0fResolveResponse\x124\n" +
+	"\x05files\x18\x01 \x03(\v2\x1e.leanlab.builder.v1.RemoteFileR\x05files\x12\x12\n" +
+	"\x04done\x18\x02 \x01(\bR\x04done\x12@\n" +
+	"\vdiagnostics\x18\x03 \x03(\v2\x1e.leanlab.builder.v1.DiagnosticR\vdiagnostics\"\x96\x01\n" +
+	"\n" +
+	"RemoteFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
+	"\x03url\x18\x03 \x01(\tR\x03url\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12\x1a\n" +
+	"\bidentity\x18\x05 \x01(\tR\bidentity\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\x03R\x05bytes\"!\n" +
 	"\vStopRequest\x12\x12\n" +
 	"\x04call\x18\x01 \x01(\tR\x04call\"\x0e\n" +
 	"\fStopResponse\"\xab\x01\n" +
@@ -2791,13 +3141,15 @@ const file_builder_proto_rawDesc = "" +
 	"\bseverity\x18\x01 \x01(\x0e2\x1c.leanlab.builder.v1.SeverityR\bseverity\x12\x18\n" +
 	"\asummary\x18\x02 \x01(\tR\asummary\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x12\n" +
-	"\x04path\x18\x04 \x03(\tR\x04path\"l\n" +
+	"\x04path\x18\x04 \x03(\tR\x04path\"\x86\x01\n" +
 	"\x04Plan\x124\n" +
 	"\asources\x18\x01 \x03(\v2\x1a.leanlab.builder.v1.SourceR\asources\x12.\n" +
-	"\x05steps\x18\x02 \x03(\v2\x18.leanlab.builder.v1.StepR\x05steps\"4\n" +
+	"\x05steps\x18\x02 \x03(\v2\x18.leanlab.builder.v1.StepR\x05steps\x12\x18\n" +
+	"\amirrors\x18\x03 \x03(\tR\amirrors\"R\n" +
 	"\x06Source\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06series\x18\x02 \x01(\tR\x06series\"\x90\x02\n" +
+	"\x06series\x18\x02 \x01(\tR\x06series\x12\x1c\n" +
+	"\tselection\x18\x03 \x01(\tR\tselection\"\xa4\x02\n" +
 	"\x04Step\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x14\n" +
@@ -2805,17 +3157,24 @@ const file_builder_proto_rawDesc = "" +
 	"\asources\x18\x04 \x03(\tR\asources\x12<\n" +
 	"\x06inputs\x18\x05 \x03(\v2$.leanlab.builder.v1.Step.InputsEntryR\x06inputs\x12\x1b\n" +
 	"\tkeep_work\x18\x06 \x01(\bR\bkeepWork\x12\x1c\n" +
-	"\tdownloads\x18\a \x01(\tR\tdownloads\x1a9\n" +
+	"\tdownloads\x18\a \x01(\tR\tdownloads\x12\x12\n" +
+	"\x04kind\x18\b \x01(\tR\x04kind\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"U\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x01\n" +
 	"\rFetchedSource\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
-	"\x06sha256\x18\x03 \x01(\tR\x06sha256\"-\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x125\n" +
+	"\x05files\x18\x04 \x03(\v2\x1f.leanlab.builder.v1.FetchedFileR\x05files\"g\n" +
+	"\vFetchedFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\"-\n" +
 	"\x03Ref\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"\xd1\x02\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"\xeb\x02\n" +
 	"\aMachine\x12/\n" +
 	"\x06kernel\x18\x01 \x01(\v2\x17.leanlab.builder.v1.RefR\x06kernel\x12/\n" +
 	"\x06rootfs\x18\x02 \x01(\v2\x17.leanlab.builder.v1.RefR\x06rootfs\x12\x18\n" +
@@ -2825,11 +3184,13 @@ const file_builder_proto_rawDesc = "" +
 	"\x04libc\x18\x06 \x01(\tR\x04libc\x12=\n" +
 	"\n" +
 	"components\x18\a \x03(\v2\x1d.leanlab.builder.v1.ComponentR\n" +
-	"components\"\xd9\x01\n" +
+	"components\x12\x18\n" +
+	"\amodules\x18\b \x03(\tR\amodules\"\x8a\x02\n" +
 	"\tToolchain\x12)\n" +
 	"\x03otp\x18\x01 \x01(\v2\x17.leanlab.builder.v1.RefR\x03otp\x12/\n" +
 	"\x06elixir\x18\x02 \x01(\v2\x17.leanlab.builder.v1.RefR\x06elixir\x128\n" +
-	"\x03env\x18\x03 \x03(\v2&.leanlab.builder.v1.Toolchain.EnvEntryR\x03env\x1a6\n" +
+	"\x03env\x18\x03 \x03(\v2&.leanlab.builder.v1.Toolchain.EnvEntryR\x03env\x12/\n" +
+	"\x06target\x18\x04 \x01(\v2\x17.leanlab.builder.v1.RefR\x06target\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"2\n" +
@@ -2871,14 +3232,15 @@ const file_builder_proto_rawDesc = "" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSEVERITY_ERROR\x10\x01\x12\x14\n" +
-	"\x10SEVERITY_WARNING\x10\x022\xc1\x04\n" +
+	"\x10SEVERITY_WARNING\x10\x022\x95\x05\n" +
 	"\aBuilder\x12U\n" +
 	"\bDescribe\x12#.leanlab.builder.v1.DescribeRequest\x1a$.leanlab.builder.v1.DescribeResponse\x12L\n" +
 	"\x05Probe\x12 .leanlab.builder.v1.ProbeRequest\x1a!.leanlab.builder.v1.ProbeResponse\x12U\n" +
 	"\bValidate\x12#.leanlab.builder.v1.ValidateRequest\x1a$.leanlab.builder.v1.ValidateResponse\x12I\n" +
 	"\x04Plan\x12\x1f.leanlab.builder.v1.PlanRequest\x1a .leanlab.builder.v1.PlanResponse\x12N\n" +
 	"\x05Build\x12 .leanlab.builder.v1.BuildRequest\x1a!.leanlab.builder.v1.BuildResponse0\x01\x12T\n" +
-	"\aPackage\x12\".leanlab.builder.v1.PackageRequest\x1a#.leanlab.builder.v1.PackageResponse0\x01\x12I\n" +
+	"\aPackage\x12\".leanlab.builder.v1.PackageRequest\x1a#.leanlab.builder.v1.PackageResponse0\x01\x12R\n" +
+	"\aResolve\x12\".leanlab.builder.v1.ResolveRequest\x1a#.leanlab.builder.v1.ResolveResponse\x12I\n" +
 	"\x04Stop\x12\x1f.leanlab.builder.v1.StopRequest\x1a .leanlab.builder.v1.StopResponseB>Z<github.com/somebloke1/elixir-lean-lab/core/builder/builderpbb\x06proto3"
 
 var (
@@ -2894,7 +3256,7 @@ func file_builder_proto_rawDescGZIP() []byte {
 }
 
 var file_builder_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_builder_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_builder_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_builder_proto_goTypes = []any{
 	(Severity)(0),            // 0: leanlab.builder.v1.Severity
 	(*DescribeRequest)(nil),  // 1: leanlab.builder.v1.DescribeRequest
@@ -2911,103 +3273,117 @@ var file_builder_proto_goTypes = []any{
 	(*PackageRequest)(nil),   // 12: leanlab.builder.v1.PackageRequest
 	(*PackageResponse)(nil),  // 13: leanlab.builder.v1.PackageResponse
 	(*PackageResult)(nil),    // 14: leanlab.builder.v1.PackageResult
-	(*StopRequest)(nil),      // 15: leanlab.builder.v1.StopRequest
-	(*StopResponse)(nil),     // 16: leanlab.builder.v1.StopResponse
-	(*Description)(nil),      // 17: leanlab.builder.v1.Description
-	(*Schema)(nil),           // 18: leanlab.builder.v1.Schema
-	(*Attribute)(nil),        // 19: leanlab.builder.v1.Attribute
-	(*Block)(nil),            // 20: leanlab.builder.v1.Block
-	(*Definition)(nil),       // 21: leanlab.builder.v1.Definition
-	(*Output)(nil),           // 22: leanlab.builder.v1.Output
-	(*OTP)(nil),              // 23: leanlab.builder.v1.OTP
-	(*Missing)(nil),          // 24: leanlab.builder.v1.Missing
-	(*Diagnostic)(nil),       // 25: leanlab.builder.v1.Diagnostic
-	(*Plan)(nil),             // 26: leanlab.builder.v1.Plan
-	(*Source)(nil),           // 27: leanlab.builder.v1.Source
-	(*Step)(nil),             // 28: leanlab.builder.v1.Step
-	(*FetchedSource)(nil),    // 29: leanlab.builder.v1.FetchedSource
-	(*Ref)(nil),              // 30: leanlab.builder.v1.Ref
-	(*Machine)(nil),          // 31: leanlab.builder.v1.Machine
-	(*Toolchain)(nil),        // 32: leanlab.builder.v1.Toolchain
-	(*Emulator)(nil),         // 33: leanlab.builder.v1.Emulator
-	(*Component)(nil),        // 34: leanlab.builder.v1.Component
-	(*Event)(nil),            // 35: leanlab.builder.v1.Event
-	(*Usage)(nil),            // 36: leanlab.builder.v1.Usage
-	(*Log)(nil),              // 37: leanlab.builder.v1.Log
-	(*Progress)(nil),         // 38: leanlab.builder.v1.Progress
-	(*StepStarted)(nil),      // 39: leanlab.builder.v1.StepStarted
-	(*StepFinished)(nil),     // 40: leanlab.builder.v1.StepFinished
-	(*Notice)(nil),           // 41: leanlab.builder.v1.Notice
-	(*Artifact)(nil),         // 42: leanlab.builder.v1.Artifact
-	nil,                      // 43: leanlab.builder.v1.BuildRequest.NeedsEntry
-	nil,                      // 44: leanlab.builder.v1.BuildRequest.SourcesEntry
-	nil,                      // 45: leanlab.builder.v1.Step.InputsEntry
-	nil,                      // 46: leanlab.builder.v1.Toolchain.EnvEntry
+	(*ResolveRequest)(nil),   // 15: leanlab.builder.v1.ResolveRequest
+	(*ResolveResponse)(nil),  // 16: leanlab.builder.v1.ResolveResponse
+	(*RemoteFile)(nil),       // 17: leanlab.builder.v1.RemoteFile
+	(*StopRequest)(nil),      // 18: leanlab.builder.v1.StopRequest
+	(*StopResponse)(nil),     // 19: leanlab.builder.v1.StopResponse
+	(*Description)(nil),      // 20: leanlab.builder.v1.Description
+	(*Schema)(nil),           // 21: leanlab.builder.v1.Schema
+	(*Attribute)(nil),        // 22: leanlab.builder.v1.Attribute
+	(*Block)(nil),            // 23: leanlab.builder.v1.Block
+	(*Definition)(nil),       // 24: leanlab.builder.v1.Definition
+	(*Output)(nil),           // 25: leanlab.builder.v1.Output
+	(*OTP)(nil),              // 26: leanlab.builder.v1.OTP
+	(*Missing)(nil),          // 27: leanlab.builder.v1.Missing
+	(*Diagnostic)(nil),       // 28: leanlab.builder.v1.Diagnostic
+	(*Plan)(nil),             // 29: leanlab.builder.v1.Plan
+	(*Source)(nil),           // 30: leanlab.builder.v1.Source
+	(*Step)(nil),             // 31: leanlab.builder.v1.Step
+	(*FetchedSource)(nil),    // 32: leanlab.builder.v1.FetchedSource
+	(*FetchedFile)(nil),      // 33: leanlab.builder.v1.FetchedFile
+	(*Ref)(nil),              // 34: leanlab.builder.v1.Ref
+	(*Machine)(nil),          // 35: leanlab.builder.v1.Machine
+	(*Toolchain)(nil),        // 36: leanlab.builder.v1.Toolchain
+	(*Emulator)(nil),         // 37: leanlab.builder.v1.Emulator
+	(*Component)(nil),        // 38: leanlab.builder.v1.Component
+	(*Event)(nil),            // 39: leanlab.builder.v1.Event
+	(*Usage)(nil),            // 40: leanlab.builder.v1.Usage
+	(*Log)(nil),              // 41: leanlab.builder.v1.Log
+	(*Progress)(nil),         // 42: leanlab.builder.v1.Progress
+	(*StepStarted)(nil),      // 43: leanlab.builder.v1.StepStarted
+	(*StepFinished)(nil),     // 44: leanlab.builder.v1.StepFinished
+	(*Notice)(nil),           // 45: leanlab.builder.v1.Notice
+	(*Artifact)(nil),         // 46: leanlab.builder.v1.Artifact
+	nil,                      // 47: leanlab.builder.v1.BuildRequest.NeedsEntry
+	nil,                      // 48: leanlab.builder.v1.BuildRequest.SourcesEntry
+	nil,                      // 49: leanlab.builder.v1.ResolveRequest.FetchedEntry
+	nil,                      // 50: leanlab.builder.v1.Step.InputsEntry
+	nil,                      // 51: leanlab.builder.v1.Toolchain.EnvEntry
 }
 var file_builder_proto_depIdxs = []int32{
-	17, // 0: leanlab.builder.v1.DescribeResponse.description:type_name -> leanlab.builder.v1.Description
-	21, // 1: leanlab.builder.v1.ProbeRequest.definition:type_name -> leanlab.builder.v1.Definition
-	24, // 2: leanlab.builder.v1.ProbeResponse.missing:type_name -> leanlab.builder.v1.Missing
-	21, // 3: leanlab.builder.v1.ValidateRequest.definition:type_name -> leanlab.builder.v1.Definition
-	25, // 4: leanlab.builder.v1.ValidateResponse.diagnostics:type_name -> leanlab.builder.v1.Diagnostic
-	21, // 5: leanlab.builder.v1.PlanRequest.definition:type_name -> leanlab.builder.v1.Definition
-	26, // 6: leanlab.builder.v1.PlanResponse.plan:type_name -> leanlab.builder.v1.Plan
-	21, // 7: leanlab.builder.v1.BuildRequest.definition:type_name -> leanlab.builder.v1.Definition
-	43, // 8: leanlab.builder.v1.BuildRequest.needs:type_name -> leanlab.builder.v1.BuildRequest.NeedsEntry
-	44, // 9: leanlab.builder.v1.BuildRequest.sources:type_name -> leanlab.builder.v1.BuildRequest.SourcesEntry
-	35, // 10: leanlab.builder.v1.BuildResponse.event:type_name -> leanlab.builder.v1.Event
+	20, // 0: leanlab.builder.v1.DescribeResponse.description:type_name -> leanlab.builder.v1.Description
+	24, // 1: leanlab.builder.v1.ProbeRequest.definition:type_name -> leanlab.builder.v1.Definition
+	27, // 2: leanlab.builder.v1.ProbeResponse.missing:type_name -> leanlab.builder.v1.Missing
+	24, // 3: leanlab.builder.v1.ValidateRequest.definition:type_name -> leanlab.builder.v1.Definition
+	28, // 4: leanlab.builder.v1.ValidateResponse.diagnostics:type_name -> leanlab.builder.v1.Diagnostic
+	24, // 5: leanlab.builder.v1.PlanRequest.definition:type_name -> leanlab.builder.v1.Definition
+	29, // 6: leanlab.builder.v1.PlanResponse.plan:type_name -> leanlab.builder.v1.Plan
+	24, // 7: leanlab.builder.v1.BuildRequest.definition:type_name -> leanlab.builder.v1.Definition
+	47, // 8: leanlab.builder.v1.BuildRequest.needs:type_name -> leanlab.builder.v1.BuildRequest.NeedsEntry
+	48, // 9: leanlab.builder.v1.BuildRequest.sources:type_name -> leanlab.builder.v1.BuildRequest.SourcesEntry
+	39, // 10: leanlab.builder.v1.BuildResponse.event:type_name -> leanlab.builder.v1.Event
 	11, // 11: leanlab.builder.v1.BuildResponse.result:type_name -> leanlab.builder.v1.BuildResult
-	31, // 12: leanlab.builder.v1.BuildResult.machine:type_name -> leanlab.builder.v1.Machine
-	21, // 13: leanlab.builder.v1.PackageRequest.definition:type_name -> leanlab.builder.v1.Definition
-	31, // 14: leanlab.builder.v1.PackageRequest.machine:type_name -> leanlab.builder.v1.Machine
-	35, // 15: leanlab.builder.v1.PackageResponse.event:type_name -> leanlab.builder.v1.Event
+	35, // 12: leanlab.builder.v1.BuildResult.machine:type_name -> leanlab.builder.v1.Machine
+	24, // 13: leanlab.builder.v1.PackageRequest.definition:type_name -> leanlab.builder.v1.Definition
+	35, // 14: leanlab.builder.v1.PackageRequest.machine:type_name -> leanlab.builder.v1.Machine
+	39, // 15: leanlab.builder.v1.PackageResponse.event:type_name -> leanlab.builder.v1.Event
 	14, // 16: leanlab.builder.v1.PackageResponse.result:type_name -> leanlab.builder.v1.PackageResult
-	18, // 17: leanlab.builder.v1.Description.schema:type_name -> leanlab.builder.v1.Schema
-	19, // 18: leanlab.builder.v1.Schema.attributes:type_name -> leanlab.builder.v1.Attribute
-	20, // 19: leanlab.builder.v1.Schema.blocks:type_name -> leanlab.builder.v1.Block
-	18, // 20: leanlab.builder.v1.Block.schema:type_name -> leanlab.builder.v1.Schema
-	23, // 21: leanlab.builder.v1.Definition.otp:type_name -> leanlab.builder.v1.OTP
-	22, // 22: leanlab.builder.v1.Definition.output:type_name -> leanlab.builder.v1.Output
-	0,  // 23: leanlab.builder.v1.Diagnostic.severity:type_name -> leanlab.builder.v1.Severity
-	27, // 24: leanlab.builder.v1.Plan.sources:type_name -> leanlab.builder.v1.Source
-	28, // 25: leanlab.builder.v1.Plan.steps:type_name -> leanlab.builder.v1.Step
-	45, // 26: leanlab.builder.v1.Step.inputs:type_name -> leanlab.builder.v1.Step.InputsEntry
-	30, // 27: leanlab.builder.v1.Machine.kernel:type_name -> leanlab.builder.v1.Ref
-	30, // 28: leanlab.builder.v1.Machine.rootfs:type_name -> leanlab.builder.v1.Ref
-	32, // 29: leanlab.builder.v1.Machine.toolchain:type_name -> leanlab.builder.v1.Toolchain
-	33, // 30: leanlab.builder.v1.Machine.emulators:type_name -> leanlab.builder.v1.Emulator
-	34, // 31: leanlab.builder.v1.Machine.components:type_name -> leanlab.builder.v1.Component
-	30, // 32: leanlab.builder.v1.Toolchain.otp:type_name -> leanlab.builder.v1.Ref
-	30, // 33: leanlab.builder.v1.Toolchain.elixir:type_name -> leanlab.builder.v1.Ref
-	46, // 34: leanlab.builder.v1.Toolchain.env:type_name -> leanlab.builder.v1.Toolchain.EnvEntry
-	37, // 35: leanlab.builder.v1.Event.log:type_name -> leanlab.builder.v1.Log
-	38, // 36: leanlab.builder.v1.Event.progress:type_name -> leanlab.builder.v1.Progress
-	39, // 37: leanlab.builder.v1.Event.step_started:type_name -> leanlab.builder.v1.StepStarted
-	40, // 38: leanlab.builder.v1.Event.step_finished:type_name -> leanlab.builder.v1.StepFinished
-	41, // 39: leanlab.builder.v1.Event.notice:type_name -> leanlab.builder.v1.Notice
-	42, // 40: leanlab.builder.v1.Event.artifact:type_name -> leanlab.builder.v1.Artifact
-	36, // 41: leanlab.builder.v1.Event.usage:type_name -> leanlab.builder.v1.Usage
-	25, // 42: leanlab.builder.v1.Notice.diagnostic:type_name -> leanlab.builder.v1.Diagnostic
-	29, // 43: leanlab.builder.v1.BuildRequest.SourcesEntry.value:type_name -> leanlab.builder.v1.FetchedSource
-	1,  // 44: leanlab.builder.v1.Builder.Describe:input_type -> leanlab.builder.v1.DescribeRequest
-	3,  // 45: leanlab.builder.v1.Builder.Probe:input_type -> leanlab.builder.v1.ProbeRequest
-	5,  // 46: leanlab.builder.v1.Builder.Validate:input_type -> leanlab.builder.v1.ValidateRequest
-	7,  // 47: leanlab.builder.v1.Builder.Plan:input_type -> leanlab.builder.v1.PlanRequest
-	9,  // 48: leanlab.builder.v1.Builder.Build:input_type -> leanlab.builder.v1.BuildRequest
-	12, // 49: leanlab.builder.v1.Builder.Package:input_type -> leanlab.builder.v1.PackageRequest
-	15, // 50: leanlab.builder.v1.Builder.Stop:input_type -> leanlab.builder.v1.StopRequest
-	2,  // 51: leanlab.builder.v1.Builder.Describe:output_type -> leanlab.builder.v1.DescribeResponse
-	4,  // 52: leanlab.builder.v1.Builder.Probe:output_type -> leanlab.builder.v1.ProbeResponse
-	6,  // 53: leanlab.builder.v1.Builder.Validate:output_type -> leanlab.builder.v1.ValidateResponse
-	8,  // 54: leanlab.builder.v1.Builder.Plan:output_type -> leanlab.builder.v1.PlanResponse
-	10, // 55: leanlab.builder.v1.Builder.Build:output_type -> leanlab.builder.v1.BuildResponse
-	13, // 56: leanlab.builder.v1.Builder.Package:output_type -> leanlab.builder.v1.PackageResponse
-	16, // 57: leanlab.builder.v1.Builder.Stop:output_type -> leanlab.builder.v1.StopResponse
-	51, // [51:58] is the sub-list for method output_type
-	44, // [44:51] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	24, // 17: leanlab.builder.v1.ResolveRequest.definition:type_name -> leanlab.builder.v1.Definition
+	30, // 18: leanlab.builder.v1.ResolveRequest.source:type_name -> leanlab.builder.v1.Source
+	49, // 19: leanlab.builder.v1.ResolveRequest.fetched:type_name -> leanlab.builder.v1.ResolveRequest.FetchedEntry
+	17, // 20: leanlab.builder.v1.ResolveResponse.files:type_name -> leanlab.builder.v1.RemoteFile
+	28, // 21: leanlab.builder.v1.ResolveResponse.diagnostics:type_name -> leanlab.builder.v1.Diagnostic
+	21, // 22: leanlab.builder.v1.Description.schema:type_name -> leanlab.builder.v1.Schema
+	22, // 23: leanlab.builder.v1.Schema.attributes:type_name -> leanlab.builder.v1.Attribute
+	23, // 24: leanlab.builder.v1.Schema.blocks:type_name -> leanlab.builder.v1.Block
+	21, // 25: leanlab.builder.v1.Block.schema:type_name -> leanlab.builder.v1.Schema
+	26, // 26: leanlab.builder.v1.Definition.otp:type_name -> leanlab.builder.v1.OTP
+	25, // 27: leanlab.builder.v1.Definition.output:type_name -> leanlab.builder.v1.Output
+	0,  // 28: leanlab.builder.v1.Diagnostic.severity:type_name -> leanlab.builder.v1.Severity
+	30, // 29: leanlab.builder.v1.Plan.sources:type_name -> leanlab.builder.v1.Source
+	31, // 30: leanlab.builder.v1.Plan.steps:type_name -> leanlab.builder.v1.Step
+	50, // 31: leanlab.builder.v1.Step.inputs:type_name -> leanlab.builder.v1.Step.InputsEntry
+	33, // 32: leanlab.builder.v1.FetchedSource.files:type_name -> leanlab.builder.v1.FetchedFile
+	34, // 33: leanlab.builder.v1.Machine.kernel:type_name -> leanlab.builder.v1.Ref
+	34, // 34: leanlab.builder.v1.Machine.rootfs:type_name -> leanlab.builder.v1.Ref
+	36, // 35: leanlab.builder.v1.Machine.toolchain:type_name -> leanlab.builder.v1.Toolchain
+	37, // 36: leanlab.builder.v1.Machine.emulators:type_name -> leanlab.builder.v1.Emulator
+	38, // 37: leanlab.builder.v1.Machine.components:type_name -> leanlab.builder.v1.Component
+	34, // 38: leanlab.builder.v1.Toolchain.otp:type_name -> leanlab.builder.v1.Ref
+	34, // 39: leanlab.builder.v1.Toolchain.elixir:type_name -> leanlab.builder.v1.Ref
+	51, // 40: leanlab.builder.v1.Toolchain.env:type_name -> leanlab.builder.v1.Toolchain.EnvEntry
+	34, // 41: leanlab.builder.v1.Toolchain.target:type_name -> leanlab.builder.v1.Ref
+	41, // 42: leanlab.builder.v1.Event.log:type_name -> leanlab.builder.v1.Log
+	42, // 43: leanlab.builder.v1.Event.progress:type_name -> leanlab.builder.v1.Progress
+	43, // 44: leanlab.builder.v1.Event.step_started:type_name -> leanlab.builder.v1.StepStarted
+	44, // 45: leanlab.builder.v1.Event.step_finished:type_name -> leanlab.builder.v1.StepFinished
+	45, // 46: leanlab.builder.v1.Event.notice:type_name -> leanlab.builder.v1.Notice
+	46, // 47: leanlab.builder.v1.Event.artifact:type_name -> leanlab.builder.v1.Artifact
+	40, // 48: leanlab.builder.v1.Event.usage:type_name -> leanlab.builder.v1.Usage
+	28, // 49: leanlab.builder.v1.Notice.diagnostic:type_name -> leanlab.builder.v1.Diagnostic
+	32, // 50: leanlab.builder.v1.BuildRequest.SourcesEntry.value:type_name -> leanlab.builder.v1.FetchedSource
+	1,  // 51: leanlab.builder.v1.Builder.Describe:input_type -> leanlab.builder.v1.DescribeRequest
+	3,  // 52: leanlab.builder.v1.Builder.Probe:input_type -> leanlab.builder.v1.ProbeRequest
+	5,  // 53: leanlab.builder.v1.Builder.Validate:input_type -> leanlab.builder.v1.ValidateRequest
+	7,  // 54: leanlab.builder.v1.Builder.Plan:input_type -> leanlab.builder.v1.PlanRequest
+	9,  // 55: leanlab.builder.v1.Builder.Build:input_type -> leanlab.builder.v1.BuildRequest
+	12, // 56: leanlab.builder.v1.Builder.Package:input_type -> leanlab.builder.v1.PackageRequest
+	15, // 57: leanlab.builder.v1.Builder.Resolve:input_type -> leanlab.builder.v1.ResolveRequest
+	18, // 58: leanlab.builder.v1.Builder.Stop:input_type -> leanlab.builder.v1.StopRequest
+	2,  // 59: leanlab.builder.v1.Builder.Describe:output_type -> leanlab.builder.v1.DescribeResponse
+	4,  // 60: leanlab.builder.v1.Builder.Probe:output_type -> leanlab.builder.v1.ProbeResponse
+	6,  // 61: leanlab.builder.v1.Builder.Validate:output_type -> leanlab.builder.v1.ValidateResponse
+	8,  // 62: leanlab.builder.v1.Builder.Plan:output_type -> leanlab.builder.v1.PlanResponse
+	10, // 63: leanlab.builder.v1.Builder.Build:output_type -> leanlab.builder.v1.BuildResponse
+	13, // 64: leanlab.builder.v1.Builder.Package:output_type -> leanlab.builder.v1.PackageResponse
+	16, // 65: leanlab.builder.v1.Builder.Resolve:output_type -> leanlab.builder.v1.ResolveResponse
+	19, // 66: leanlab.builder.v1.Builder.Stop:output_type -> leanlab.builder.v1.StopResponse
+	59, // [59:67] is the sub-list for method output_type
+	51, // [51:59] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_builder_proto_init() }
@@ -3023,7 +3399,7 @@ func file_builder_proto_init() {
 		(*PackageResponse_Event)(nil),
 		(*PackageResponse_Result)(nil),
 	}
-	file_builder_proto_msgTypes[34].OneofWrappers = []any{
+	file_builder_proto_msgTypes[38].OneofWrappers = []any{
 		(*Event_Log)(nil),
 		(*Event_Progress)(nil),
 		(*Event_StepStarted)(nil),
@@ -3038,7 +3414,7 @@ func file_builder_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_builder_proto_rawDesc), len(file_builder_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   46,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	Builder_Plan_FullMethodName     = "/leanlab.builder.v1.Builder/Plan"
 	Builder_Build_FullMethodName    = "/leanlab.builder.v1.Builder/Build"
 	Builder_Package_FullMethodName  = "/leanlab.builder.v1.Builder/Package"
+	Builder_Resolve_FullMethodName  = "/leanlab.builder.v1.Builder/Resolve"
 	Builder_Stop_FullMethodName     = "/leanlab.builder.v1.Builder/Stop"
 )
 
@@ -48,6 +49,8 @@ type BuilderClient interface {
 	// registered, so that a Stop that follows them finds it.
 	Build(ctx context.Context, in *BuildRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BuildResponse], error)
 	Package(ctx context.Context, in *PackageRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PackageResponse], error)
+	// Resolve is called when the capability "resolve" is listed.
+	Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*ResolveResponse, error)
 	// Stop cancels calls and answers when they have returned.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error)
 }
@@ -138,6 +141,16 @@ func (c *builderClient) Package(ctx context.Context, in *PackageRequest, opts ..
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Builder_PackageClient = grpc.ServerStreamingClient[PackageResponse]
 
+func (c *builderClient) Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*ResolveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResolveResponse)
+	err := c.cc.Invoke(ctx, Builder_Resolve_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *builderClient) Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StopResponse)
@@ -161,6 +174,8 @@ type BuilderServer interface {
 	// registered, so that a Stop that follows them finds it.
 	Build(*BuildRequest, grpc.ServerStreamingServer[BuildResponse]) error
 	Package(*PackageRequest, grpc.ServerStreamingServer[PackageResponse]) error
+	// Resolve is called when the capability "resolve" is listed.
+	Resolve(context.Context, *ResolveRequest) (*ResolveResponse, error)
 	// Stop cancels calls and answers when they have returned.
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	mustEmbedUnimplementedBuilderServer()
@@ -190,6 +205,9 @@ func (UnimplementedBuilderServer) Build(*BuildRequest, grpc.ServerStreamingServe
 }
 func (UnimplementedBuilderServer) Package(*PackageRequest, grpc.ServerStreamingServer[PackageResponse]) error {
 	return status.Error(codes.Unimplemented, "method Package not implemented")
+}
+func (UnimplementedBuilderServer) Resolve(context.Context, *ResolveRequest) (*ResolveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Resolve not implemented")
 }
 func (UnimplementedBuilderServer) Stop(context.Context, *StopRequest) (*StopResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stop not implemented")
@@ -309,6 +327,24 @@ func _Builder_Package_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Builder_PackageServer = grpc.ServerStreamingServer[PackageResponse]
 
+func _Builder_Resolve_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResolveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BuilderServer).Resolve(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Builder_Resolve_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BuilderServer).Resolve(ctx, req.(*ResolveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Builder_Stop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StopRequest)
 	if err := dec(in); err != nil {
@@ -349,6 +385,10 @@ var Builder_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Plan",
 			Handler:    _Builder_Plan_Handler,
+		},
+		{
+			MethodName: "Resolve",
+			Handler:    _Builder_Resolve_Handler,
 		},
 		{
 			MethodName: "Stop",

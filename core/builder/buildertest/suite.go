@@ -180,9 +180,18 @@ func checkDescription(_ context.Context, b builder.Builder, c Case) error {
 		wrong("Case.Definition.Arch %q is not in Arches %q", c.Definition.Arch, d.Arches)
 	}
 	_, packager := b.(builder.Packager)
-	_, remote := b.(*builder.Client) // which is one for every builder
-	if lists := slices.Contains(d.Capabilities, builder.CapabilityPackage); lists != packager && (lists || !remote) {
-		wrong("Capabilities has %q: %t; it implements Packager: %t", builder.CapabilityPackage, lists, packager)
+	_, resolver := b.(builder.Resolver)
+	_, remote := b.(*builder.Client) // which is both for every builder
+	for _, c := range []struct {
+		capability, implements string
+		does                   bool
+	}{
+		{builder.CapabilityPackage, "Packager", packager},
+		{builder.CapabilityResolve, "Resolver", resolver},
+	} {
+		if lists := slices.Contains(d.Capabilities, c.capability); lists != c.does && (lists || !remote) {
+			wrong("Capabilities has %q: %t; it implements %s: %t", c.capability, lists, c.implements, c.does)
+		}
 	}
 	return errors.Join(append(errs, checkSchema("", d.Schema)...)...)
 }
@@ -327,6 +336,11 @@ func checkPlan(ctx context.Context, b builder.Builder, c Case) error {
 		return fmt.Errorf("Plan: %w", err)
 	}
 	var errs []error
+	for _, s := range plan.Sources {
+		if s.Selection != "" && !slices.Contains(b.Describe().Capabilities, builder.CapabilityResolve) {
+			errs = append(errs, fmt.Errorf("Plan: source %q has a selection, and Capabilities lacks %q", s.Name, builder.CapabilityResolve))
+		}
+	}
 	for _, s := range plan.Steps {
 		if s.Title == "" {
 			errs = append(errs, fmt.Errorf("Plan: step %q has no title", s.ID))
@@ -349,7 +363,7 @@ func checkPlan(ctx context.Context, b builder.Builder, c Case) error {
 func declared(plan *builder.Plan) map[string]string {
 	series := make(map[string]string)
 	for _, s := range plan.Sources {
-		series[s.Name] = s.Series
+		series[s.Name] = s.Series + " " + s.Selection
 	}
 	all := make(map[string]string)
 	for _, s := range plan.Steps {

@@ -122,6 +122,14 @@ func TestBrokenBuilderIsFoundOut(t *testing.T) {
 	}{
 		{"no version", func(s *subject) { s.description.Version = "" }, checkDescription, "Version is empty"},
 		{"bad name", func(s *subject) { s.description.Name = "My Builder" }, checkDescription, "is no strategy's name"},
+		{"selection without capability", func(s *subject) {
+			sound := s.plan
+			s.plan = func(def *builder.Definition) *builder.Plan {
+				plan := sound(def)
+				plan.Sources = []builder.Source{{Name: "packages", Series: "1", Selection: "a b"}}
+				return plan
+			}
+		}, checkPlan, `Capabilities lacks "resolve"`},
 		{"capability without code", func(s *subject) { s.description.Capabilities = []string{"package"} }, checkDescription, "it implements Packager: false"},
 		{"unknown type", schema(builder.Attribute{Name: "a", Type: "text", Doc: "d"}), checkDescription, `Type "text"`},
 		{"default of another type", schema(builder.Attribute{Name: "a", Type: "bool", Default: `"x"`, Doc: "d"}), checkDescription, `Default "x" is no bool`},

@@ -32,6 +32,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -54,7 +55,8 @@ struct boot {
 	unsigned uid, gid, stop_timeout;
 	char *args[MAX_WORDS + 2]; /* argv: exec first, NULL last */
 	char *env[MAX_WORDS + 1];
-	int nargs, nenv;
+	const char *modules[MAX_WORDS];
+	int nargs, nenv, nmodules;
 };
 
 static struct boot boot = { .stop_timeout = 10 };
@@ -182,6 +184,14 @@ static const char *parse_line(char *line)
 		boot.env[boot.nenv++] = (char *)value;
 		return NULL;
 	}
+	if (!strcmp(line, "module")) {
+		if (*value != '/')
+			return "needs an absolute path";
+		if (boot.nmodules == MAX_WORDS)
+			return "more than 256 modules";
+		boot.modules[boot.nmodules++] = value;
+		return NULL;
+	}
 	if (!strcmp(line, "user")) {
 		/* (uid_t)-1 means "no change" to setuid and chown */
 		if (parse_number(&value, 4294967294u, &boot.uid) && *value++ == ' ' &&
@@ -263,6 +273,8 @@ static void print_boot(void)
 		put(1, "chdir ", boot.chdir, "\n", NULL);
 	for (i = 0; i < boot.nenv; i++)
 		put(1, "env ", boot.env[i], "\n", NULL);
+	for (i = 0; i < boot.nmodules; i++)
+		put(1, "module ", boot.modules[i], "\n", NULL);
 	if (boot.address)
 		put(1, "address ", boot.address, "\n", NULL);
 	if (boot.dhcp)
@@ -373,6 +385,20 @@ static void seed_entropy(void)
 		say("cannot seed the kernel's random numbers: ", strerror(errno));
 	close(to);
 	explicit_bzero(&pool, sizeof pool);
+}
+
+/* In the boot file's order, which is that of their dependencies; uncompressed, so
+ * that no modprobe and no decompressor is needed (init_module(2)). */
+static void load_modules(void)
+{
+	int i, fd;
+
+	for (i = 0; i < boot.nmodules; i++) {
+		fd = open(boot.modules[i], O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST))
+			say("module ", boot.modules[i], ": ", strerror(errno));
+		close(fd);
+	}
 }
 
 /* The kernel gives lo 127.0.0.1 by itself when it goes up (net/ipv4/devinet.c). */
@@ -766,6 +792,7 @@ static void serve(void)
 		say("cannot set the hostname: ", strerror(errno));
 	allow_overcommit();
 	seed_entropy();
+	load_modules();
 	interface_up("lo");
 
 	if ((mkdir(RUN_DIR, 0755) && errno != EEXIST) || chown(RUN_DIR, boot.uid, boot.gid))

@@ -38,8 +38,11 @@ func (a *App) sourcesListCommand() *cobra.Command {
 					continue
 				}
 				state := "to be fetched"
-				if r.Path != "" {
+				switch {
+				case r.Path != "":
 					state = r.Path
+				case r.Cached:
+					state = fmt.Sprintf("%d files, here", len(r.Files))
 				}
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Name, r.Series, r.Version, r.Origin, state)
 			}

@@ -44,6 +44,9 @@ func (e *Engine) buildApp(ctx context.Context, m *stepResults) (*appResult, erro
 			Toolchain: otp.Toolchain{OTP: m.path(m.Toolchain.OTP), Elixir: m.path(m.Toolchain.Elixir), Env: m.Toolchain.Env},
 			Out:       filepath.Join(out, releaseDir), Work: work,
 		}
+		if m.Toolchain.Target.Step != "" {
+			rel.Toolchain.Target = m.path(m.Toolchain.Target)
+		}
 		if e.VM.App != nil {
 			rel.Name, rel.Console = e.VM.App.Release, nil
 		}
@@ -86,6 +89,9 @@ func (e *Engine) appStep(m *stepResults) (store.Step, error) {
 		"otp":    m.entries[m.Toolchain.OTP.Step].Key,
 		"elixir": m.entries[m.Toolchain.Elixir.Step].Key,
 		"recipe": "2",
+	}
+	if target := m.Toolchain.Target; target.Step != "" {
+		inputs["target"] = m.entries[target.Step].Key + " " + target.Path
 	}
 	for name, value := range m.Toolchain.Env {
 		inputs["env "+name] = value

@@ -103,8 +103,12 @@ func (e *Engine) Close() error {
 
 // step looks a result up, and builds it when it is not there.
 func (e *Engine) step(ctx context.Context, title string, s store.Step, build func(ctx context.Context, out, work string, ev ui.Step) error) (*store.Entry, error) {
+	return e.stepAs(ctx, s.Kind, title, s, build)
+}
+
+// stepAs is step for a result whose kind is not what people know the step by.
+func (e *Engine) stepAs(ctx context.Context, id, title string, s store.Step, build func(ctx context.Context, out, work string, ev ui.Step) error) (*store.Entry, error) {
 	s.Scope = e.VM.Name
-	id := s.Kind
 	var shown ui.Step
 	entry, built, err := e.Store.Build(ctx, s, func(ctx context.Context, out, work string) error {
 		shown = e.UI.Start(id, title)

@@ -112,7 +112,7 @@ func (e *Engine) makeLean(ctx context.Context, m *stepResults, r *appResult, out
 	if err := e.checkNative(tree, release, m.Libc); err != nil {
 		return err
 	}
-	if err := e.addBoot(tree, r, l.Report); err != nil {
+	if err := e.addBoot(tree, m, r, l.Report); err != nil {
 		return err
 	}
 	if l.Components, err = lean.Components(tree, release); err != nil {
@@ -134,8 +134,12 @@ func (e *Engine) makeLean(ctx context.Context, m *stepResults, r *appResult, out
 // addKept adds the applications that lean.keep names and the release does not
 // hold, from the toolchain.
 func (e *Engine) addKept(tree *rootfs.Tree, release lean.Release, m *stepResults) error {
+	otp := m.Toolchain.OTP
+	if m.Toolchain.Target.Step != "" {
+		otp = m.Toolchain.Target
+	}
 	return lean.AddApplications(tree, release, []string{
-		filepath.Join(m.path(m.Toolchain.OTP), "lib"),
+		filepath.Join(m.path(otp), "lib"),
 		filepath.Join(m.path(m.Toolchain.Elixir), "lib"),
 	}, e.VM.Lean.Keep)
 }
@@ -152,7 +156,7 @@ func (e *Engine) checkNative(tree *rootfs.Tree, release lean.Release, libc strin
 
 // addBoot writes the boot file, and gives BEAM's user the one file of the
 // release that config/runtime.exs makes Elixir write (Config.Provider).
-func (e *Engine) addBoot(tree *rootfs.Tree, r *appResult, l *lean.Report) error {
+func (e *Engine) addBoot(tree *rootfs.Tree, m *stepResults, r *appResult, l *lean.Report) error {
 	if l.Emulator == "" {
 		return fmt.Errorf("the machine of strategy %q lists no emulator", e.VM.Strategy)
 	}
@@ -160,6 +164,7 @@ func (e *Engine) addBoot(tree *rootfs.Tree, r *appResult, l *lean.Report) error 
 	if err != nil {
 		return err
 	}
+	boot.Modules = m.Modules
 	if _, err := tree.Resolve("/sbin/udhcpc"); err != nil {
 		boot.DHCP = "" // a machine without a DHCP client: the loopback interface is all it has
 	}

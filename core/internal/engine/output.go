@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -108,6 +109,16 @@ func (e *Engine) manifest(l *leanResult, made *images, proof *vm.Proof) *report.
 	}
 	for _, req := range e.plan.Sources {
 		s := e.releases[req.Name]
+		for _, f := range s.Files {
+			entry := report.Source{Name: f.Name, Series: s.Name + " " + s.Series, Version: cmp.Or(f.Version, s.Series), Origin: s.Origin, SHA256: f.SHA256}
+			if strings.Contains(f.URL, "://") {
+				entry.URL = f.URL
+			}
+			r.Sources = append(r.Sources, entry)
+		}
+		if s.Files != nil {
+			continue
+		}
 		entry := report.Source{Name: s.Name, Series: s.Series, Version: s.Version, Origin: s.Origin, SHA256: s.SHA256}
 		if s.Origin == "upstream" {
 			entry.URL = s.URL

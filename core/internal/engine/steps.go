@@ -131,7 +131,11 @@ func (e *Engine) storeStep(s builder.Step) store.Step {
 	for _, id := range s.Needs {
 		inputs["step "+id] = e.storeStep(e.graph[id]).Key()
 	}
-	step := store.Step{Kind: e.VM.Strategy + "/" + s.ID, Scope: e.VM.Name, Inputs: inputs}
+	kind := s.Kind
+	if kind == "" {
+		kind = e.VM.Strategy + "/" + s.ID
+	}
+	step := store.Step{Kind: kind, Scope: e.VM.Name, Inputs: inputs}
 	if s.KeepWork {
 		step.Keep = e.VM.Name + " in " + e.Dir
 	}
@@ -140,7 +144,7 @@ func (e *Engine) storeStep(s builder.Step) store.Step {
 
 // runStep runs one step of the plugin in the store.
 func (e *Engine) runStep(ctx context.Context, s builder.Step) (*store.Entry, error) {
-	return e.step(ctx, s.Title, e.storeStep(s), func(ctx context.Context, out, work string, ev ui.Step) error {
+	return e.stepAs(ctx, e.VM.Strategy+"/"+s.ID, s.Title, e.storeStep(s), func(ctx context.Context, out, work string, ev ui.Step) error {
 		req := &builder.BuildRequest{Definition: e.def, Step: s.ID, Out: out, Work: work, Jobs: jobs(), Offline: e.Offline,
 			Needs: map[string]string{}, Sources: map[string]builder.FetchedSource{}}
 		for _, id := range s.Needs {
@@ -176,8 +180,8 @@ func (e *Engine) runStep(ctx context.Context, s builder.Step) (*store.Entry, err
 func (e *Engine) fetched(ctx context.Context, name string) (builder.FetchedSource, error) {
 	for _, req := range e.plan.Sources {
 		if req.Name == name {
-			r, path, err := e.get(ctx, req)
-			return builder.FetchedSource{Version: r.Version, Path: path, SHA256: r.SHA256}, err
+			_, fetched, err := e.get(ctx, req)
+			return fetched, err
 		}
 	}
 	return builder.FetchedSource{}, fmt.Errorf("%s: a step reads source %q, which the plan does not list", e.pluginPath, name)
@@ -198,6 +202,9 @@ func (r *stepResults) readMachine() error {
 		if r.entries[ref.Step] == nil {
 			return fmt.Errorf("the machine has no %s (step %q, path %q): its builder must name a result of its plan", what, ref.Step, ref.Path)
 		}
+	}
+	if ref := r.Toolchain.Target; ref.Step != "" && r.entries[ref.Step] == nil {
+		return fmt.Errorf("the machine has no toolchain.target (step %q, path %q): its builder must name a result of its plan", ref.Step, ref.Path)
 	}
 	return nil
 }

@@ -277,6 +277,21 @@ func (p *Plugin) Plan(ctx context.Context, def *builder.Definition) (*builder.Pl
 	return plan, nil
 }
 
+// Resolve returns an answer that has been checked.
+func (p *Plugin) Resolve(ctx context.Context, req *builder.ResolveRequest) (*builder.Resolution, error) {
+	if d := p.Describe(); !slices.Contains(d.Capabilities, builder.CapabilityResolve) {
+		return nil, fmt.Errorf("strategy %q has a source with a selection, %q, and plugin %s lacks the capability %q", d.Name, req.Source.Name, p.path, builder.CapabilityResolve)
+	}
+	resolution, err := p.builder.Resolve(ctx, req)
+	if err != nil {
+		return nil, p.fault(ctx, "Resolve", err)
+	}
+	if err := resolution.Check(req); err != nil {
+		return nil, p.fault(ctx, "Resolve", err)
+	}
+	return resolution, nil
+}
+
 // Build runs a step. When it returns, for whatever reason, nothing writes to
 // req.Out any more. When the VM has been planned, the last step must return a
 // machine and no other may.

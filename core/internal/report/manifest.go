@@ -59,7 +59,7 @@ type Source struct {
 	Name    string `json:"name"`
 	Series  string `json:"series"`        // what the definition asked for: "6.12"
 	Version string `json:"version"`       // what that was resolved to: "6.12.107"
-	Origin  string `json:"origin"`        // "mirror", "upstream", "debian"
+	Origin  string `json:"origin"`        // "mirror", "upstream", "debian", "repository"
 	URL     string `json:"url,omitempty"` // where anybody finds it; none for mirrors, which differ from host to host
 	SHA256  string `json:"sha256"`        // of the archive that was used, lower-case hex
 }

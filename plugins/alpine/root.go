@@ -1,0 +1,347 @@
+package main
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"chainguard.dev/apko/pkg/apk/apk"
+	"chainguard.dev/apko/pkg/apk/expandapk"
+	apkfs "chainguard.dev/apko/pkg/apk/fs"
+	"chainguard.dev/apko/pkg/tarfs"
+
+	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
+)
+
+// What the root step publishes.
+const (
+	rootTar      = "root.tar"      // all but OTP's libraries
+	rootPackages = "packages.json" // []installed
+	rootOTP      = "otp"           // OTP as packaged, for releases
+	rootKernel   = "kernel"        // Alpine's, when it is asked for
+	apkDatabase  = "/lib/apk/db/installed"
+	erlangDir    = "/usr/lib/erlang"
+	binDir       = "/usr/bin"
+)
+
+// installed is a package in the root.
+type installed struct {
+	Name, Version string
+	Files         []string // absolute; no directories
+}
+
+// buildRoot installs the packages.
+func buildRoot(ctx context.Context, req *builder.BuildRequest, ev builder.Events) error {
+	c, err := decode(req.Definition)
+	if err != nil {
+		return err
+	}
+	set := req.Sources[sourceAlpine]
+	keys, err := knownKeys(c, req.Definition, set)
+	if err != nil {
+		return err
+	}
+	root, err := installPackages(ctx, req.Definition.Arch, set, keys, req.Work, ev)
+	if err != nil {
+		return err
+	}
+	if err := root.linkApplets(ev); err != nil {
+		return err
+	}
+	if err := root.splitOTP(filepath.Join(req.Out, rootOTP)); err != nil {
+		return err
+	}
+	if c.Kernel == kernelAlpine {
+		image, err := root.takeKernel()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(req.Out, rootKernel), image, 0o644); err != nil {
+			return err
+		}
+	}
+	packages, err := root.writeDatabase()
+	if err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(packages, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(req.Out, rootPackages), data, 0o644); err != nil {
+		return err
+	}
+	return root.tree.WriteTarFile(filepath.Join(req.Out, rootTar))
+}
+
+// knownKeys are the keys of all repositories. Which of them signed which package
+// was checked when the packages were resolved; the lock file has held them since.
+func knownKeys(c config, def *builder.Definition, set builder.FetchedSource) (keyring, error) {
+	ring := keyring{}
+	for _, s := range c.origins(def) {
+		own, err := readKeys(s.keys)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(ring, own)
+	}
+	for _, f := range set.Files {
+		if strings.HasSuffix(f.Name, keySuffix) {
+			data, err := os.ReadFile(f.Path)
+			if err != nil {
+				return nil, err
+			}
+			ring[f.Name] = data
+		}
+	}
+	return ring, nil
+}
+
+// root is a root file system with packages in it.
+type root struct {
+	apkfs.FullFS // apko's own files, and who owns what
+	tree         *rootfs.Tree
+	packages     []*apk.InstalledPackage
+}
+
+// epoch is the time of everything, so that equal packages give equal bytes.
+var epoch = time.Unix(0, 0)
+
+// installPackages has apko install packages that are on disk.
+func installPackages(ctx context.Context, arch string, set builder.FetchedSource, keys keyring, work string, ev builder.Events) (*root, error) {
+	r := &root{FullFS: tarfs.New(), tree: rootfs.New()}
+	g := &getter{files: map[string]string{}, keys: keys, work: work}
+	var packages []apk.InstallablePackage
+	for _, f := range set.Files {
+		if strings.HasSuffix(f.Name, ".apk") {
+			name := strings.TrimSuffix(f.Name, "."+arch+".apk")
+			g.files[name] = f.Path
+			packages = append(packages, apkName(strings.TrimSuffix(name, "-"+f.Version)+" "+name))
+		}
+	}
+	ctx = quiet(ctx)
+	a, err := apk.New(ctx, apk.WithFS(r), apk.WithArch(arch), apk.WithPackageGetter(g), apk.WithIgnoreMknodErrors(true))
+	if err != nil {
+		return nil, err
+	}
+	if err := a.InitDB(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := a.InstallPackages(ctx, &epoch, packages); err != nil {
+		return nil, explainInstall(err)
+	}
+	ev.Emit(builder.Progress{Done: int64(len(packages)), Total: int64(len(packages)), Unit: "packages"})
+	r.packages, err = a.GetInstalled()
+	return r, err
+}
+
+// explainInstall puts the one conflict that the index does not show into words.
+func explainInstall(err error) error {
+	var conflict apk.FileConflictError
+	if errors.As(err, &conflict) {
+		return fmt.Errorf("packages %s both have the file %s, and neither says that it replaces the other: leave one out", strings.Join(slices.Sorted(maps.Keys(conflict.Origins)), " and "), conflict.Path)
+	}
+	return err
+}
+
+// apkName is a package to install: its name, a space, and its name with the
+// version.
+type apkName string
+
+func (n apkName) PackageName() string { name, _, _ := strings.Cut(string(n), " "); return name }
+func (n apkName) URL() string         { _, full, _ := strings.Cut(string(n), " "); return full }
+func (n apkName) String() string      { return n.URL() }
+
+// ChecksumString is asked by apko's own getter only.
+func (n apkName) ChecksumString() string { return "" }
+
+// getter hands apko the packages that were fetched, each once it is verified.
+type getter struct {
+	files map[string]string // by name and version
+	keys  keyring
+	work  string
+}
+
+func (g *getter) GetPackage(ctx context.Context, p apk.InstallablePackage) (*expandapk.APKExpanded, error) {
+	file := g.files[p.URL()]
+	if _, err := verifyPackage(file, g.keys); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	// apko reads the first sections byte by byte.
+	return expandapk.ExpandApk(ctx, bufio.NewReaderSize(f, 1<<16), g.work)
+}
+
+// WriteHeader is how apko hands over a file of a package (apk.WriteHeaderer).
+// apko's own file system decides what stands when two packages have it, but
+// forgets owners and special modes; the tree has all of the header.
+func (r *root) WriteHeader(h tar.Header, files fs.FS, p *apk.Package) (bool, error) {
+	stands, err := r.FullFS.(apk.WriteHeaderer).WriteHeader(h, files, p)
+	if err != nil || !stands {
+		return stands, err
+	}
+	var contents *io.SectionReader
+	if h.Typeflag == tar.TypeReg {
+		f, err := files.Open(h.Name)
+		if err != nil {
+			return false, err
+		}
+		at, ok := f.(io.ReaderAt)
+		if !ok {
+			return false, fmt.Errorf("%s: apko opens it as a %T, which cannot be read twice", h.Name, f)
+		}
+		contents = io.NewSectionReader(at, 0, h.Size)
+	} else {
+		contents = io.NewSectionReader(strings.NewReader(""), 0, 0)
+	}
+	_, err = r.tree.AddTarEntry(&h, contents)
+	return true, err
+}
+
+// splitOTP moves OTP out of the root into dir on the build host, where `mix
+// release` takes applications from; a release brings those that it needs. What
+// stays is what BEAM is started with.
+func (r *root) splitOTP(dir string) error {
+	erts, err := r.findERTS()
+	if err != nil {
+		return err
+	}
+	stays := map[string]bool{}
+	for _, name := range []string{"beam.smp", "erl_child_setup"} {
+		e, err := r.tree.Resolve(path.Join(erts, "bin", name))
+		if err != nil {
+			return fmt.Errorf("the package of OTP: %w", err)
+		}
+		for at := e.Path; at != "/"; at = path.Dir(at) {
+			stays[at] = true
+		}
+	}
+	if err := r.copyOut(dir); err != nil {
+		return err
+	}
+	r.tree.RemoveFunc(func(e *rootfs.Entry) bool {
+		return strings.HasPrefix(e.Path, erlangDir+"/") && !stays[e.Path]
+	})
+	r.tree.RemoveFunc(func(e *rootfs.Entry) bool { // erl, erlc and others
+		if e.Type != rootfs.Symlink || path.Dir(e.Path) != binDir || !strings.Contains(e.Link, "lib/erlang/") {
+			return false
+		}
+		_, err := r.tree.Resolve(e.Path)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	return nil
+}
+
+// findERTS is the directory of the one emulator.
+func (r *root) findERTS() (string, error) {
+	var found []string
+	err := r.tree.Walk(func(e *rootfs.Entry) error {
+		if ok, _ := path.Match(erlangDir+"/erts-*", e.Path); ok && e.Type == rootfs.Directory {
+			found = append(found, e.Path)
+		}
+		return nil
+	})
+	if err == nil && len(found) != 1 {
+		err = fmt.Errorf("the packages have %d emulators in %s: want one (%s)", len(found), erlangDir, strings.Join(found, ", "))
+	}
+	if err != nil {
+		return "", err
+	}
+	return found[0], nil
+}
+
+// forReleases are the parts of an installed OTP that mix release reads.
+var forReleases = []string{"erts-*/bin", "lib/*/ebin", "lib/*/priv", "lib/*/include", "releases"}
+
+// copyOut copies what releases are made from.
+func (r *root) copyOut(dir string) error {
+	return r.tree.Walk(func(e *rootfs.Entry) error {
+		rel, ok := strings.CutPrefix(e.Path, erlangDir+"/")
+		if !ok || !slices.ContainsFunc(forReleases, func(pattern string) bool { return below(pattern, rel) }) {
+			return nil
+		}
+		to := filepath.Join(dir, filepath.FromSlash(rel))
+		if e.Type != rootfs.Directory {
+			if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+				return err
+			}
+		}
+		switch e.Type {
+		case rootfs.Directory:
+			return os.MkdirAll(to, 0o755)
+		case rootfs.Symlink:
+			return os.Symlink(e.Link, to)
+		case rootfs.Regular:
+			in, err := e.Open()
+			if err != nil {
+				return err
+			}
+			defer in.Close()
+			out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644|e.Mode.Perm()&0o111)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(out, in)
+			return errors.Join(err, out.Close())
+		}
+		return nil
+	})
+}
+
+// below reports whether name is what pattern matches, or lies in it.
+func below(pattern, name string) bool {
+	n := strings.Count(pattern, "/") + 1
+	parts := strings.SplitN(name, "/", n+1)
+	if len(parts) < n {
+		return false
+	}
+	ok, _ := path.Match(pattern, strings.Join(parts[:n], "/"))
+	return ok
+}
+
+// writeDatabase writes apk's database of what is in the root: scanners read it,
+// and leanlab analyze. Packages stay listed without the files that are not there.
+func (r *root) writeDatabase() ([]installed, error) {
+	var list []installed
+	var text strings.Builder
+	for _, p := range r.packages {
+		in := installed{Name: p.Name, Version: p.Version}
+		for _, line := range apk.PackageToInstalled(&p.Package) {
+			text.WriteString(line + "\n")
+		}
+		dir := "\x00"
+		for _, h := range p.Files {
+			name := path.Clean("/" + h.Name)
+			e, ok := r.tree.Get(name)
+			if !ok || e.Type == rootfs.Directory {
+				continue
+			}
+			if d := strings.TrimPrefix(path.Dir(name), "/"); d != dir {
+				dir = d
+				text.WriteString("F:" + dir + "\n")
+			}
+			text.WriteString("R:" + path.Base(name) + "\n")
+			in.Files = append(in.Files, name)
+		}
+		text.WriteString("\n")
+		list = append(list, in)
+	}
+	return list, r.tree.File(apkDatabase, 0o644, []byte(text.String()))
+}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// These tests build VMs of packages that they make themselves, with a real BEAM
+// and a real musl in them, and boot them in QEMU. `make test-vm` gives them what
+// they need.
+
+// testFile is a file that the environment names.
+func testFile(t *testing.T, variable string) string {
+	t.Helper()
+	file := os.Getenv(variable)
+	if file == "" {
+		t.Skipf("%s is not set; make test-vm builds the default VM and runs this", variable)
+	}
+	return file
+}
+
+// hostFile is an entry with the contents of a file of the build host.
+func hostFile(t *testing.T, name, file string) entry {
+	t.Helper()
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entry{name: name, mode: int64(info.Mode().Perm()), data: string(data)}
+}
+
+// realSystem are packages like Alpine's own with programs that run: Debian's
+// musl, the default VM's BusyBox, and BEAM compiled against that musl.
+func realSystem(t *testing.T) []built {
+	t.Helper()
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the packages of this test are for x86_64, as the BEAM of make test-vm is")
+	}
+	otp := filepath.Dir(filepath.Dir(testFile(t, "LEANLAB_TEST_ERL")))
+	beam := testFile(t, "LEANLAB_TEST_MUSL_BEAM")
+	busybox := testFile(t, "LEANLAB_TEST_BUSYBOX_BINARY")
+	links, err := os.ReadFile(filepath.Join(filepath.Dir(busybox), "busybox.links")) // as BusyBox' makefile lists them
+	if err != nil {
+		t.Fatal(err)
+	}
+	applets := regexp.MustCompile("(?m)^/").ReplaceAllString(string(links), "")
+	packages := []built{
+		pkg{name: "musl", version: "1.2.5-r10", provides: []string{"so:libc.musl-x86_64.so.1=1"}, files: []entry{
+			hostFile(t, "lib/ld-musl-x86_64.so.1", "/usr/lib/x86_64-linux-musl/libc.so"),
+			{name: "lib/libc.musl-x86_64.so.1", link: "ld-musl-x86_64.so.1"},
+		}}.build(),
+		pkg{name: "busybox", version: "1.37.0-r19", provides: []string{"/bin/sh"}, files: []entry{
+			hostFile(t, "bin/busybox", busybox),
+			{name: "bin/sh", link: "/bin/busybox"},
+			{name: "etc/busybox-paths.d/busybox", mode: 0o644, data: applets},
+		}}.build(),
+	}
+	for _, p := range system("x86_64") {
+		if p.Name == "alpine-baselayout" {
+			packages = append(packages, p)
+		}
+	}
+	return append(packages, pkg{name: "erlang27", version: "27.3.4-r0", depends: []string{"so:libc.musl-x86_64.so.1"}, files: erlangFiles(t, otp, beam)}.build())
+}
+
+// erlangFiles are an installed OTP with another emulator, and without native code
+// of the build host's.
+func erlangFiles(t *testing.T, otp, beam string) []entry {
+	t.Helper()
+	var files []entry
+	erts, err := filepath.Glob(filepath.Join(otp, "erts-*"))
+	if err != nil || len(erts) != 1 {
+		t.Fatalf("%s has %d emulators", otp, len(erts))
+	}
+	bin := "usr/lib/erlang/" + filepath.Base(erts[0]) + "/bin/"
+	files = append(files, hostFile(t, bin+"beam.smp", filepath.Join(beam, "beam.smp")), hostFile(t, bin+"erl_child_setup", filepath.Join(beam, "erl_child_setup")))
+	for _, dir := range []string{"lib", "releases"} {
+		err := filepath.WalkDir(filepath.Join(otp, dir), func(file string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() || strings.HasSuffix(file, ".so") || strings.Contains(file, "/priv/bin/") || strings.Contains(file, "/bin/x86_64") {
+				return err
+			}
+			rel, err := filepath.Rel(otp, file)
+			if err == nil {
+				files = append(files, hostFile(t, "usr/lib/erlang/"+rel, file))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+// project is a directory with hcl/alpine.hcl, the packages' key, and a mirror.
+type project struct {
+	dir    string
+	mirror *mirror
+	args   []string
+}
+
+func newProject(t *testing.T, packages []built) *project {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &project{dir: t.TempDir(), mirror: newMirror(t)}
+	for _, name := range []string{"kernel-configs", "overlays", "examples"} {
+		if err := os.Symlink(filepath.Join(root, name), filepath.Join(p.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for from, to := range map[string]string{"hcl/alpine.hcl": "alpine.hcl", "hcl/leanlab.lock.hcl": "leanlab.lock.hcl"} {
+		data, err := os.ReadFile(filepath.Join(root, from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(p.dir, to), data)
+	}
+	ours().publicKey(t, p.dir)
+	p.mirror.publish("main", "x86_64", packages...)
+	p.args = []string{"--var", `mirrors=["` + p.mirror.URL + `"]`, "--var", `keys=["` + ours().name + `"]`}
+	return p
+}
+
+// leanlab runs the program; it must end as wanted. It returns all it printed.
+func (p *project) leanlab(t *testing.T, ok bool, args ...string) string {
+	t.Helper()
+	program, err := filepath.Abs("../../bin/leanlab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Dir = p.dir
+	out, err := cmd.CombinedOutput()
+	if (err == nil) != ok {
+		t.Fatalf("leanlab %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func (p *project) build(t *testing.T, ok bool, args ...string) string {
+	t.Helper()
+	return p.leanlab(t, ok, append(append([]string{"build", "-f", "alpine.hcl", "--progress", "plain"}, p.args...), args...)...)
+}
+
+// manifest is what the tests read of it.
+type manifest struct {
+	DownloadBytes int64 `json:"download_bytes"`
+	Boot          struct{ Verified bool }
+	Sources       []struct{ Name, Series, Version, Origin string }
+	Components    []struct{ Name, Version string }
+}
+
+func (p *project) manifest(t *testing.T) manifest {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(p.dir, "build/alpine/manifest.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestVMOfPackagesRunsElixir(t *testing.T) {
+	p := newProject(t, realSystem(t))
+	t.Log(p.build(t, true))
+	m := p.manifest(t)
+	if !m.Boot.Verified {
+		t.Error("it was not booted")
+	}
+	if m.DownloadBytes > 12_000_000 {
+		t.Errorf("it has %d bytes", m.DownloadBytes)
+	}
+	has := map[string]bool{}
+	for _, s := range m.Sources {
+		has[s.Name+" "+s.Version+" "+s.Origin] = true
+	}
+	for _, c := range m.Components {
+		has[c.Name+" "+c.Version] = true
+	}
+	for _, want := range []string{"musl-1.2.5-r10.x86_64.apk 1.2.5-r10 repository", "apk: busybox "} {
+		if !has[want] {
+			t.Errorf("the manifest lacks %q", want)
+		}
+	}
+	p.leanlab(t, true, "verify", "build/alpine",
+		"--eval", `System.otp_release() => "27"`,
+		"--eval", `File.read!("/lib/apk/db/installed") =~ "P:musl\n" => true`,
+		"--eval", `Bitwise.band(File.stat!("/tmp").mode, 0o7777) => 1023`,
+		"--eval", `File.read_link!("/sbin/udhcpc") => "/bin/busybox"`)
+
+	// All of it is in the store now: nothing is fetched, nothing is built.
+	p.mirror.Close()
+	before, err := os.ReadFile(filepath.Join(p.dir, "build/alpine/bundle/initrd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(p.dir, "build")); err != nil {
+		t.Fatal(err)
+	}
+	out := p.build(t, true, "--offline")
+	after, err := os.ReadFile(filepath.Join(p.dir, "build/alpine/bundle/initrd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, after) || strings.Contains(out, ": started") {
+		t.Errorf("built again offline, it is not from the store:\n%s", out)
+	}
+}
+
+// kernelWithModules is a package of a distribution's kernel, with its modules.
+func kernelWithModules(t *testing.T) built {
+	t.Helper()
+	dir := testFile(t, "LEANLAB_TEST_PACKAGED_KERNEL")
+	if _, err := os.Stat(filepath.Join(dir, "boot/vmlinuz-virt")); err != nil {
+		t.Skipf("%v: it was not to be had", err)
+	}
+	files := []entry{hostFile(t, "boot/vmlinuz-virt", filepath.Join(dir, "boot/vmlinuz-virt"))}
+	err := filepath.WalkDir(filepath.Join(dir, "lib/modules"), func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, file)
+		if err == nil {
+			files = append(files, hostFile(t, rel, file))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pkg{name: kernelPackage, version: "6.12.60-r0", files: files}.build()
+}
+
+// The network card and the power button are modules of this kernel: that the
+// evaluator answers and that the VM goes down in order shows that they are loaded.
+func TestVMOnAPackagedKernelHasNetworkAndPowerButton(t *testing.T) {
+	p := newProject(t, append(realSystem(t), kernelWithModules(t)))
+	t.Log(p.build(t, true, "--var", "kernel=alpine"))
+	p.leanlab(t, true, "verify", "build/alpine", "--eval", `File.read!("/proc/modules") =~ "virtio_net " => true`)
+}
