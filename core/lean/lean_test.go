@@ -543,7 +543,7 @@ func TestNativeCodeThatCannotRunInTheVMIsRefused(t *testing.T) {
 		{"NIF in a static VM", rootfs.ELF{Path: "/priv/nif.so", Type: elf.ET_DYN, Machine: elf.EM_X86_64, Needed: []string{"libc.so.6"}, Libc: rootfs.Glibc}, x86, `set otp { link = "dynamic" }`},
 		{"dynamic program in a static VM", rootfs.ELF{Path: "/priv/port", Type: elf.ET_DYN, Machine: elf.EM_X86_64, Interpreter: "/lib64/ld-linux-x86-64.so.2", Libc: rootfs.Glibc}, x86, "needs the dynamic linker /lib64/ld-linux-x86-64.so.2"},
 		{"other machine", rootfs.ELF{Path: "/priv/nif.so", Type: elf.ET_DYN, Machine: elf.EM_AARCH64}, x86, "it is for aarch64, the VM is x86_64"},
-		{"other C library", rootfs.ELF{Path: "/priv/nif.so", Type: elf.ET_DYN, Machine: elf.EM_X86_64, Libc: rootfs.Glibc}, Target{elf.EM_X86_64, "musl"}, "it is linked to glibc, the VM has musl"},
+		{"other C library", rootfs.ELF{Path: "/srv/app/lib/argon2_elixir-4.1.3/priv/argon2_nif.so", Type: elf.ET_DYN, Machine: elf.EM_X86_64, Libc: rootfs.Glibc}, Target{elf.EM_X86_64, "musl"}, "argon2_nif.so: it is linked to glibc, the VM has musl: compile argon2_elixir for musl"},
 		{"same C library", rootfs.ELF{Path: "/priv/nif.so", Type: elf.ET_DYN, Machine: elf.EM_X86_64, Libc: rootfs.Musl}, Target{elf.EM_X86_64, "musl"}, ""},
 		{"static program", rootfs.ELF{Path: "/priv/port", Type: elf.ET_DYN, Machine: elf.EM_X86_64}, x86, ""},
 	} {

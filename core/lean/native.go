@@ -61,9 +61,17 @@ func checkNative(f *rootfs.ELF, target Target) error {
 	case target.Libc == "static" && !f.Static():
 		return fmt.Errorf("it needs the dynamic linker %s, and the VM has no C library: set otp { link = \"dynamic\" }", f.Interpreter)
 	case f.Libc != rootfs.NoLibc && target.Libc != "static" && string(f.Libc) != target.Libc:
-		return fmt.Errorf("it is linked to %s, the VM has %s: compile the release for %s", f.Libc, target.Libc, target.Libc)
+		name := owner(f.Path)
+		return fmt.Errorf("it is linked to %s, the VM has %s: compile %s for %s (what was compiled before stays: mix deps.clean %s; then its makefile must use the CC that it is given)", f.Libc, target.Libc, name, target.Libc, name)
 	}
 	return nil
+}
+
+// owner is the application whose priv directory a file is in.
+func owner(file string) string {
+	dir, _, _ := strings.Cut(file, "/priv/")
+	name, _, _ := strings.Cut(path.Base(dir), "-")
+	return name
 }
 
 // isShared tells a shared object from a static position-independent program,

@@ -115,7 +115,7 @@ func verifyListed(p *apk.RepositoryPackage, file string, keys keyring) error {
 	if err != nil {
 		return err
 	}
-	v, err := verifyPackage(file, keys)
+	v, err := verifyPackage(file, keys, nil)
 	if err != nil {
 		return err
 	}

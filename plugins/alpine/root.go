@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 
 	"chainguard.dev/apko/pkg/apk/apk"
 	"chainguard.dev/apko/pkg/apk/expandapk"
+	section "chainguard.dev/apko/pkg/apk/expandapk/tarfs"
 	apkfs "chainguard.dev/apko/pkg/apk/fs"
 	"chainguard.dev/apko/pkg/tarfs"
 
@@ -175,18 +177,42 @@ type getter struct {
 	work  string
 }
 
-func (g *getter) GetPackage(ctx context.Context, p apk.InstallablePackage) (*expandapk.APKExpanded, error) {
+// GetPackage does what expandapk.ExpandApk does, in one pass with the
+// verification, and without reading and writing the first sections byte by byte.
+func (g *getter) GetPackage(_ context.Context, p apk.InstallablePackage) (*expandapk.APKExpanded, error) {
 	file := g.files[p.URL()]
-	if _, err := verifyPackage(file, g.keys); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	f, err := os.Open(file)
+	data, err := os.Create(filepath.Join(g.work, p.URL()+".tar"))
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	// apko reads the first sections byte by byte.
-	return expandapk.ExpandApk(ctx, bufio.NewReaderSize(f, 1<<16), g.work)
+	buffered := bufio.NewWriterSize(data, 1<<20)
+	v, err := verifyPackage(file, g.keys, buffered)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if err := buffered.Flush(); err != nil {
+		return nil, err
+	}
+	info, err := data.Stat()
+	if err != nil {
+		return nil, err
+	}
+	x := &expandapk.APKExpanded{
+		ControlFile: filepath.Join(g.work, p.URL()+".control.tar.gz"), ControlHash: v.control[:], ControlSize: int64(len(v.sections[1])),
+		TarFile: data.Name(), PackageHash: v.data[:], Signed: true,
+	}
+	if err := os.WriteFile(x.ControlFile, v.sections[1], 0o644); err != nil {
+		return nil, err
+	}
+	control, err := x.ControlData()
+	if err != nil {
+		return nil, err
+	}
+	if x.ControlFS, err = section.New(bytes.NewReader(control), int64(len(control))); err != nil {
+		return nil, err
+	}
+	x.TarFS, err = section.New(data, info.Size())
+	return x, err
 }
 
 // WriteHeader is how apko hands over a file of a package (apk.WriteHeaderer).

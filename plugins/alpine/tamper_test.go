@@ -185,7 +185,7 @@ func TestAPackageIsVerifiedByItself(t *testing.T) {
 		if err := os.WriteFile(file, tt.file, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_, err := verifyPackage(file, keys)
+		_, err := verifyPackage(file, keys, nil)
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}
@@ -212,7 +212,7 @@ func TestAlpinesOwnSignaturesVerify(t *testing.T) {
 		}
 		rings[arch] = keyring{key.Name: pem}
 	}
-	v, err := verifyPackage(filepath.Join(data, "alpine-316/alpine-baselayout-3.2.0-r23.apk"), rings["aarch64"])
+	v, err := verifyPackage(filepath.Join(data, "alpine-316/alpine-baselayout-3.2.0-r23.apk"), rings["aarch64"], nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,14 +34,17 @@ const maxControl = 4 << 20
 
 // verifiedPackage is what a package's own signature vouches for.
 type verifiedPackage struct {
-	info    *types.PackageInfo
-	control [sha1.Size]byte // what an index knows the package by
+	info     *types.PackageInfo
+	sections [2][]byte         // signature and control, as they are in the file
+	control  [sha1.Size]byte   // of the control section: what an index knows the package by
+	data     [sha256.Size]byte // of the data section
 }
 
 // verifyPackage checks a package by itself: a known key signed its control
 // section, which has the digest of its data. apko compares the checksums of
-// control and data, but checks no package's signature.
-func verifyPackage(file string, keys keyring) (*verifiedPackage, error) {
+// control and data, but checks no package's signature. The data, unpacked, is
+// written to tar, if there is one: what is there counts only without an error.
+func verifyPackage(file string, keys keyring, tar io.Writer) (*verifiedPackage, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
@@ -54,27 +57,49 @@ func verifyPackage(file string, keys keyring) (*verifiedPackage, error) {
 	if len(parts) != 3 {
 		return nil, errors.New("it is not signed")
 	}
-	sections := make([][]byte, 2)
-	for i := range sections {
-		if sections[i], err = io.ReadAll(parts[i]); err != nil {
+	var v verifiedPackage
+	for i := range v.sections {
+		if v.sections[i], err = io.ReadAll(parts[i]); err != nil {
 			return nil, err
 		}
 	}
-	if err := verifySignature(sections[0], sections[1], keys); err != nil {
+	if err := verifySignature(v.sections[0], v.sections[1], keys); err != nil {
 		return nil, err
 	}
-	info, err := packageInfo(sections[1])
+	if v.info, err = packageInfo(v.sections[1]); err != nil {
+		return nil, err
+	}
+	v.control = sha1.Sum(v.sections[1])
+	hash := sha256.New()
+	unpackErr := unpackData(io.TeeReader(parts[2], hash), tar)
+	if _, err := io.Copy(hash, parts[2]); err != nil {
+		return nil, err
+	}
+	hash.Sum(v.data[:0])
+	if sum := hex.EncodeToString(v.data[:]); sum != v.info.DataHash {
+		return nil, fmt.Errorf("its data is altered or cut short: sha256 %s, signed is %q", sum, v.info.DataHash)
+	}
+	return &v, unpackErr
+}
+
+// maxData bounds what a package unpacks to: the largest of Alpine's have some
+// gigabytes, and none of those belongs in a VM.
+const maxData = 4 << 30
+
+func unpackData(packed io.Reader, tar io.Writer) error {
+	if tar == nil {
+		return nil
+	}
+	zr, err := gzip.NewReader(packed)
 	if err != nil {
-		return nil, err
+		return cut(err)
 	}
-	data := sha256.New()
-	if _, err := io.Copy(data, parts[2]); err != nil {
-		return nil, err
+	defer zr.Close()
+	n, err := io.Copy(tar, io.LimitReader(zr, maxData+1))
+	if err == nil && n > maxData {
+		err = fmt.Errorf("its data unpacks to more than %d bytes", int64(maxData))
 	}
-	if sum := hex.EncodeToString(data.Sum(nil)); sum != info.DataHash {
-		return nil, fmt.Errorf("its data is altered or cut short: sha256 %s, signed is %q", sum, info.DataHash)
-	}
-	return &verifiedPackage{info: info, control: sha1.Sum(sections[1])}, nil
+	return err
 }
 
 // cut names what a truncated archive looks like to a decompressor.

@@ -256,3 +256,64 @@ func TestVMOnAPackagedKernelHasNetworkAndPowerButton(t *testing.T) {
 	t.Log(p.build(t, true, "--var", "kernel=alpine"))
 	p.leanlab(t, true, "verify", "build/alpine", "--eval", `File.read!("/proc/modules") =~ "virtio_net " => true`)
 }
+
+// nifApp is a Mix project with a NIF in C, which COMPILER compiles.
+var nifApp = map[string]string{
+	"mix.exs": `defmodule Native.MixProject do
+  use Mix.Project
+  def project, do: [app: :native, version: "1.0.0", compilers: [:native_nif | Mix.compilers()]]
+  def application, do: [mod: {Native, []}]
+end
+
+defmodule Mix.Tasks.Compile.NativeNif do
+  use Mix.Task.Compiler
+  def run(_) do
+    priv = Path.join(Mix.Project.app_path(), "priv")
+    File.mkdir_p!(priv)
+    include = Path.join([:code.root_dir(), "erts-#{:erlang.system_info(:version)}", "include"])
+    {_, 0} = System.cmd(COMPILER, ~w(-shared -fPIC -Os -I #{include} -o #{priv}/native.so c_src/native.c))
+    {:ok, []}
+  end
+end
+`,
+	"c_src/native.c": `#include <erl_nif.h>
+static ERL_NIF_TERM answer(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) { return enif_make_int(env, 42); }
+static ErlNifFunc functions[] = { { "answer", 0, answer, 0 } };
+ERL_NIF_INIT(Elixir.Native, functions, NULL, NULL, NULL, NULL)
+`,
+	"lib/native.ex": `defmodule Native do
+  use Application
+  @on_load :load
+  def load, do: :erlang.load_nif(Path.join(:code.priv_dir(:native), "native"), 0)
+  def answer, do: :erlang.nif_error(:not_loaded)
+  def start(_, _) do
+    IO.puts("the NIF says #{answer()}")
+    Supervisor.start_link([], strategy: :one_for_one)
+  end
+end
+`,
+}
+
+// A NIF that is compiled with the CC that it is given is for musl, and loads. One
+// that is compiled with another is refused before there is an image.
+func TestVMWithANIF(t *testing.T) {
+	p := newProject(t, realSystem(t))
+	write := func(compiler string) {
+		for name, text := range nifApp {
+			writeFile(t, filepath.Join(p.dir, "native", name), []byte(strings.ReplaceAll(text, "COMPILER", compiler)))
+		}
+	}
+	app := []string{"--var", "app=native", "--var", `expect=["the NIF says 42"]`}
+	write(`"gcc"`)
+	out := p.build(t, false, app...)
+	for _, want := range []string{"/srv/app/lib/native-1.0.0/priv/native.so", "it is linked to glibc, the VM has musl: compile native for musl"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("said %s\nwant %s", out, want)
+		}
+	}
+	write(`System.fetch_env!("CC")`)
+	p.build(t, true, app...)
+	if !p.manifest(t).Boot.Verified {
+		t.Error("it was not booted")
+	}
+}
