@@ -70,10 +70,11 @@ func (a *Analysis) Measure(ctx context.Context, img *inspect.Image, parts []*Com
 func Measurable(img *inspect.Image) error {
 	why := ""
 	switch {
-	case img.Format == "squashfs" || img.Format == "erofs" && img.Compression != "":
-		why = "it compresses blocks by themselves, and each file has its own: packed is what it would lose, but for the blocks that hold the ends of several files"
+	// A bundle whose root is no initrd has a squashfs.
+	case img.Initrd == "" && slices.Contains([]string{"bundle", "squashfs"}, img.Format), img.Format == "erofs" && img.Compression != "":
+		why = "its root's format compresses blocks by themselves, and each file has its own: packed is what it would lose, but for the blocks that hold the ends of several files"
 	case img.Initrd == "":
-		why = fmt.Sprintf("it is measured where the root is an initrd by itself (bundle, cpio), and this is %s", img.Format)
+		why = fmt.Sprintf("it is measured where the root is an initrd, by itself or in a bundle, and this is %s", img.Format)
 	case img.Compression == "":
 		why = "its root is not compressed: packed is what it would lose, but for headers"
 	case img.Compression != "zstd" && img.Compression != "xz":

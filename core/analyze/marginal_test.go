@@ -167,6 +167,7 @@ func TestWhatCannotBeMeasuredIsSaidWithTheReason(t *testing.T) {
 	}{
 		{inspect.Image{Format: "squashfs", Compression: "zstd"}, "compresses blocks by themselves"},
 		{inspect.Image{Format: "erofs", Compression: "lz4"}, "compresses blocks by themselves"},
+		{inspect.Image{Format: "bundle", Compression: "zstd"}, "compresses blocks by themselves"},
 		{inspect.Image{Format: "erofs"}, "and this is erofs"},
 		{inspect.Image{Format: "docker", Compression: "gzip"}, "and this is docker"},
 		{inspect.Image{Format: "kernel"}, "and this is kernel"},
