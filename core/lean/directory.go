@@ -30,6 +30,9 @@ type Change struct {
 // stays are not touched. It is done when it returns; when it was killed on the
 // way it can be done again.
 func Directory(ctx context.Context, dir string, o Options) (*Change, error) {
+	if err := o.Level.check(); err != nil {
+		return nil, err
+	}
 	tree := rootfs.New()
 	if err := tree.AddDir(dir, "/", rootfs.Owner{}); err != nil {
 		return nil, err
@@ -42,7 +45,7 @@ func Directory(ctx context.Context, dir string, o Options) (*Change, error) {
 	before := entries(tree)
 	report, err := Apply(ctx, tree, o)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	c := &Change{Report: report}
 	// Files first: a release whose boot file names what is gone does not start,

@@ -21,6 +21,10 @@ type UnpackOptions struct {
 	// Keep says whether to unpack a name, given after Strip and without
 	// trailing slash; nil keeps all. Directories above a kept file are made.
 	Keep func(name string) bool
+	// Data says of a symbolic link that leads out of the tree that it is made all
+	// the same: a source tree may hold parts of another root file system, in
+	// which it is right. Nil: none is. Nothing is unpacked through a link anyway.
+	Data func(name string) bool
 }
 
 // limits hold against archives made to fill a disk. The largest archive this
@@ -54,7 +58,8 @@ func (e *UnpackError) Unwrap() error { return e.Err }
 // absent or empty. If it fails, dir is left empty or absent.
 //
 // Files, directories, symbolic and hard links are made; anything else (devices,
-// FIFOs) is refused, as are names and links that lead out of dir, entries below
+// FIFOs) is refused, as are names and links that lead out of dir (see
+// UnpackOptions.Data), entries below
 // a symbolic link, a second entry for a path (directories excepted), and
 // archives beyond 16 GiB, a million entries or a hundredfold expansion.
 //
@@ -307,6 +312,9 @@ type onlyWriter struct{ io.Writer }
 // the directories that hold the link are real ones, so that such a target can be
 // judged by its text; behind another link ("l/..") it could not.
 func (u *unpacker) symlink(name, target string) error {
+	if target != "" && u.o.Data != nil && u.o.Data(name) {
+		return u.root.Symlink(target, name)
+	}
 	up, forward := 0, false
 	for _, e := range strings.Split(target, "/") {
 		switch e {

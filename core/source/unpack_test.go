@@ -277,6 +277,38 @@ func TestHostileArchivesAreRefusedAndLeaveNothing(t *testing.T) {
 	}
 }
 
+// A skeleton of another root file system holds links from that root's /.
+func TestLinksThatAreDataAreMadeAndNothingIsUnpackedThroughThem(t *testing.T) {
+	t.Parallel()
+	o := UnpackOptions{Data: func(name string) bool { return strings.HasPrefix(name, "skeleton/") }}
+	link := entry{name: "skeleton/l", kind: tar.TypeSymlink, link: "/etc/init.d/rcS"}
+	for _, c := range []struct {
+		entries []entry
+		want    string
+	}{
+		{[]entry{link}, ""},
+		{[]entry{link, {name: "skeleton/l/x", text: "x"}}, `entry "skeleton/l/x": skeleton/l is no directory`},
+		{[]entry{{name: "l", kind: tar.TypeSymlink, link: "/etc"}}, "out of the tree"},
+	} {
+		dir := t.TempDir()
+		archive := filepath.Join(dir, "a.tar")
+		write(t, archive, string(makeTar(t, c.entries...)))
+		err := Unpack(t.Context(), archive, filepath.Join(dir, "out"), o)
+		if c.want != "" {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %s", err, c.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.Readlink(filepath.Join(dir, "out", link.name)); err != nil || got != link.link {
+			t.Errorf("made %q, %v", got, err)
+		}
+	}
+}
+
 func TestBombsAreRefused(t *testing.T) {
 	t.Parallel()
 	zeros := strings.Repeat("\x00", 4<<20)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -75,7 +76,7 @@ func (b *build) bringUpToDate(ctx context.Context, g graph) (*kernel.Config, *st
 		return nil, nil, err
 	}
 	d.say(b.ev, len(g.built()))
-	if was == nil && exists(filepath.Join(b.out(), "build", "build-time.log")) {
+	if was == nil && b.hasBuilt() {
 		d.full = []string{"nothing says what the output directory was built from"}
 	}
 	if len(d.full) == 0 {
@@ -96,6 +97,13 @@ func (b *build) bringUpToDate(ctx context.Context, g graph) (*kernel.Config, *st
 	}
 	now.Status = statusRunning
 	return config, now, b.writeState(now)
+}
+
+// hasBuilt reports whether there are packages in the output directory, beside the
+// conf that made its .config.
+func (b *build) hasBuilt() bool {
+	entries, err := os.ReadDir(filepath.Join(b.out(), "build"))
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != "buildroot-config" })
 }
 
 // earlyGoals are what tells soon that a build cannot succeed: the downloads, and

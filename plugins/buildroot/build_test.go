@@ -212,6 +212,9 @@ func TestABuildThatWasKilledGoesOn(t *testing.T) {
 	if _, ok := root(t, b).Get("/etc/passwd"); !ok {
 		t.Error("the root is not whole")
 	}
+	if !strings.Contains(strings.Join(b.events.notices, "\n"), "trouble: was cut off and starts anew") {
+		t.Errorf("said %q", b.events.notices)
+	}
 }
 
 // killBuild runs a step in a process of its own and kills that with SIGKILL when

@@ -434,9 +434,15 @@ func reasons(m map[string]string, except string) string {
 }
 
 // apply takes away what does not count. It may be killed anywhere: the state
-// still says what was built before, so the next run decides the same again.
+// still says what was built before, so the next run decides the same again; and
+// should that be to build what was built before, what is half gone has lost its
+// stamps first.
 func (b *build) apply(d decision, was *state) error {
 	if len(d.full) > 0 {
+		// Half removed it is no output of anything.
+		if err := os.Remove(b.statePath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 		return os.RemoveAll(b.out())
 	}
 	for _, name := range append(sortedKeys(d.rebuild), d.removed...) {
@@ -463,6 +469,9 @@ func (b *build) forget(name string, was *state) error {
 	stamps := was.Stamps[name]
 	if stamps == "" || !filepath.IsLocal(stamps) {
 		return nil
+	}
+	if err := b.removeStamps(stamps, func(stamp string) bool { return strings.HasSuffix(stamp, "installed") }); err != nil {
+		return err
 	}
 	for list, root := range map[string]string{".files-list-staging.txt": "staging", ".files-list-host.txt": "host"} {
 		own := b.installed(stamps, list)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/somebloke1/elixir-lean-lab/core/builder"
 )
 
 // rebuilt builds once, changes something, builds again, and returns what was
@@ -184,7 +186,9 @@ func TestAFullDiskIsNoOrderlyEnd(t *testing.T) {
 			t.Errorf("%s was built again", name)
 		}
 	}
-	_ = b
+	if !strings.Contains(strings.Join(b.events.notices, "\n"), "trouble: was cut off and starts anew") {
+		t.Errorf("said %q", b.events.notices)
+	}
 }
 
 func TestAnOutputDirectoryThatNothingIsKnownOfIsNotBuiltOn(t *testing.T) {
@@ -196,7 +200,31 @@ func TestAnOutputDirectoryThatNothingIsKnownOfIsNotBuiltOn(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(out, stateFile), []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(out, "output/build/build-time.log"), "")
+	s.mustBuild()
+	if got := s.compiled(); len(got) != 7 {
+		t.Errorf("built again: %v, want all seven", got)
+	}
+}
+
+// A build that is to begin anew may be killed while the old one is removed. Who
+// then wants the old one back does not get its remains.
+func TestAHalfRemovedOutputIsNotBuiltOn(t *testing.T) {
+	t.Parallel()
+	s := newStandin(t)
+	s.mustBuild()
+	s.compiled()
+	b := &build{req: &builder.BuildRequest{Work: filepath.Join(s.kept, stepBuild)}, make: maker{out: filepath.Join(s.kept, stepBuild, "output")}}
+	was := b.readState()
+	if was == nil {
+		t.Fatal("there is no state")
+	}
+	// As apply does it, up to where it is killed.
+	if err := os.Remove(b.statePath()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(b.out(), "staging")); err != nil {
+		t.Fatal(err)
+	}
 	s.mustBuild()
 	if got := s.compiled(); len(got) != 7 {
 		t.Errorf("built again: %v, want all seven", got)

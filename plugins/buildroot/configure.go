@@ -16,8 +16,14 @@ import (
 func unpackTree(ctx context.Context, req *builder.BuildRequest, ev builder.Events) error {
 	ev.Emit(builder.StepStarted{Title: "unpacking"})
 	defer ev.Emit(builder.StepFinished{Title: "unpacking"})
-	return source.Unpack(ctx, req.Sources["buildroot"].Path, filepath.Join(req.Out, treeDir), source.UnpackOptions{Strip: 1})
+	return source.Unpack(ctx, req.Sources["buildroot"].Path, filepath.Join(req.Out, treeDir), treeOptions)
 }
+
+// treeOptions unpack Buildroot, which holds pieces of root file systems: in
+// skeletons and overlays a link may begin with the VM's /.
+var treeOptions = source.UnpackOptions{Strip: 1, Data: func(name string) bool {
+	return strings.HasPrefix(name, "package/skeleton") || strings.HasPrefix(name, "system/skeleton") || strings.HasPrefix(name, "board/") || strings.HasPrefix(name, "support/testing/")
+}}
 
 // treeDir is where the unpack step leaves Buildroot. Its parent is no checkout.
 const treeDir = "buildroot"

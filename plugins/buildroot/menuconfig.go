@@ -97,7 +97,11 @@ func (e *editing) unpacked(ctx context.Context, name, there string) (string, err
 		return "", err
 	}
 	e.ev.Emit(builder.StepStarted{Title: "unpacking " + archive.Path})
-	if err := source.Unpack(ctx, archive.Path, dir, source.UnpackOptions{Strip: 1}); err != nil {
+	options := source.UnpackOptions{Strip: 1}
+	if name == "buildroot" {
+		options = treeOptions
+	}
+	if err := source.Unpack(ctx, archive.Path, dir, options); err != nil {
 		return "", err
 	}
 	return dir, os.WriteFile(stamp, []byte(archive.SHA256), 0o644)

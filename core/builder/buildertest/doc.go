@@ -12,6 +12,10 @@
 //		}
 //	}
 //
+// A step that keeps its work directory is run in it twice, and once more after it
+// was cancelled. Downloads are taken from directories and file URLs, so that a
+// test needs no network.
+//
 // It does not know what a strategy's machine is good for: that the machine
 // boots is for the author's own tests, or the host's proof.
 package buildertest
