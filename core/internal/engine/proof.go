@@ -94,7 +94,7 @@ func (e *Engine) check(made *images) (vm.Check, error) {
 		},
 		Expect: e.VM.Proof.Expect, Timeout: e.VM.Proof.Timeout,
 	}
-	if e.VM.App == nil {
+	if e.console() {
 		c.Eval, c.EvalResult = "1+1", "2"
 	}
 	return c, bundle(made, &c.Config)
