@@ -228,6 +228,7 @@ type Machine struct {
 	Emulators  []Emulator
 	Libc       string // "static", "glibc" or "musl": what NIFs must be linked against
 	Components []Component
+	Release    Ref      // a release that is there already, made for the root: taken when the definition names no app
 	Modules    []string // of the kernel, absolute paths in the root of uncompressed files, which /init loads in this order
 }
 

@@ -82,6 +82,7 @@ func (m *Machine) Check(req *BuildRequest) error {
 		{name: "OTP", ref: m.Toolchain.OTP, dir: true, optional: true},
 		{name: "Elixir", ref: m.Toolchain.Elixir, dir: true, optional: true},
 		{name: "target's OTP", ref: m.Toolchain.Target, dir: true, optional: true},
+		{name: "release", ref: m.Release, dir: true, optional: true},
 	} {
 		if r.optional && r.ref == (Ref{}) {
 			continue

@@ -216,7 +216,7 @@ func machineToPB(m *Machine) *builderpb.Machine {
 		return nil
 	}
 	return &builderpb.Machine{
-		Kernel: refToPB(m.Kernel), Rootfs: refToPB(m.Rootfs), Cmdline: m.Cmdline, Libc: m.Libc, Modules: m.Modules,
+		Kernel: refToPB(m.Kernel), Rootfs: refToPB(m.Rootfs), Cmdline: m.Cmdline, Libc: m.Libc, Modules: m.Modules, Release: refToPB(m.Release),
 		Toolchain: &builderpb.Toolchain{Otp: refToPB(m.Toolchain.OTP), Elixir: refToPB(m.Toolchain.Elixir), Env: m.Toolchain.Env, Target: refToPB(m.Toolchain.Target)},
 		Emulators: each(m.Emulators, func(e Emulator) *builderpb.Emulator {
 			return &builderpb.Emulator{Path: e.Path, Nifs: e.NIFs}
@@ -232,7 +232,7 @@ func machineFromPB(m *builderpb.Machine) *Machine {
 		return nil
 	}
 	return &Machine{
-		Kernel: refFromPB(m.GetKernel()), Rootfs: refFromPB(m.GetRootfs()), Cmdline: m.GetCmdline(), Libc: m.GetLibc(), Modules: m.GetModules(),
+		Kernel: refFromPB(m.GetKernel()), Rootfs: refFromPB(m.GetRootfs()), Cmdline: m.GetCmdline(), Libc: m.GetLibc(), Modules: m.GetModules(), Release: refFromPB(m.GetRelease()),
 		Toolchain: Toolchain{OTP: refFromPB(m.GetToolchain().GetOtp()), Elixir: refFromPB(m.GetToolchain().GetElixir()), Env: m.GetToolchain().GetEnv(), Target: refFromPB(m.GetToolchain().GetTarget())},
 		Emulators: each(m.GetEmulators(), func(e *builderpb.Emulator) Emulator {
 			return Emulator{Path: e.GetPath(), NIFs: e.GetNifs()}

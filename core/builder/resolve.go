@@ -47,7 +47,8 @@ type RemoteFile struct {
 	// Name is unique among the files of a source, and a plain file name.
 	Name    string
 	Version string // for people: of a package "1.2.5-r10"
-	// URL is absolute (http, https), or a path below each of Plan.Mirrors in
+	// URL is absolute: http, https, or oci://REGISTRY/REPOSITORY/manifests/TAG and
+	// …/blobs/sha256:… for what a registry of container images has; or a path below each of Plan.Mirrors in
 	// turn, so that a lock file does not depend on the mirror at hand.
 	URL string
 	// SHA256 is given where it is known beforehand. The host takes no other file.

@@ -91,7 +91,7 @@ func full(t *testing.T) (Description, *Definition, *Plan, *Machine) {
 			Sources: []Source{{Name: "linux", Series: "6.12", Selection: "x"}}, Mirrors: []string{"/m"},
 			Steps: []Step{{ID: "s", Kind: "k", Title: "S", Needs: []string{"n"}, Sources: []string{"linux"}, Inputs: map[string]string{"k": "v"}, KeepWork: true, Downloads: "n"}},
 		}, &Machine{
-			Kernel: ref("k"), Rootfs: ref("r"), Cmdline: "quiet", Libc: "musl", Modules: []string{"/m.ko"},
+			Kernel: ref("k"), Rootfs: ref("r"), Cmdline: "quiet", Libc: "musl", Modules: []string{"/m.ko"}, Release: ref("release"),
 			Toolchain:  Toolchain{OTP: ref("otp"), Elixir: ref("ex"), Env: map[string]string{"CC": "cc"}, Target: ref("target")},
 			Emulators:  []Emulator{{Path: "/beam.smp", NIFs: []string{"crypto"}}},
 			Components: []Component{{Name: "c", Version: "1", Paths: []string{"/p"}}},

@@ -86,7 +86,7 @@ func (r Release) Build(ctx context.Context, ev builder.Events) (*Released, error
 		}
 		return nil, explainMix(app, output.text(), err)
 	}
-	released, err := readRelease(r.Out)
+	released, err := ReadRelease(r.Out)
 	if err != nil || r.App == "" {
 		return released, err
 	}
@@ -215,10 +215,10 @@ func (t *tail) Emit(e builder.Event) {
 
 func (t *tail) text() string { return t.buf.String() }
 
-// readRelease finds the name and version of an assembled release: the second
+// ReadRelease finds the name and version of an assembled release: the second
 // word of releases/start_erl.data is the version (OTP System Principles,
 // "Target Systems"), and the .rel file bears the name.
-func readRelease(root string) (*Released, error) {
+func ReadRelease(root string) (*Released, error) {
 	path := filepath.Join(root, "releases", "start_erl.data")
 	data, err := os.ReadFile(path)
 	if err != nil {

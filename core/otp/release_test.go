@@ -74,11 +74,11 @@ func TestReleaseIsKnownByItsStartData(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := readRelease(root)
+	got, err := ReadRelease(root)
 	if err != nil || got.Name != "shop" || got.Version != "0.2.0" || got.Dir() != "releases/0.2.0" {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if _, err := readRelease(t.TempDir()); err == nil {
+	if _, err := ReadRelease(t.TempDir()); err == nil {
 		t.Error("a directory without a release was taken for one")
 	}
 }

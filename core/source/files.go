@@ -192,7 +192,7 @@ func (s *Sources) unknown(ctx context.Context, r Release, w builder.RemoteFile, 
 	}
 	for _, place := range places(w.URL, mirrors) {
 		list := digestKey("list", place)
-		if isHTTP(place) && s.o.Offline {
+		if isRemote(place) && s.o.Offline {
 			// A list that was verified when it was fetched is verified now.
 			r.SHA256 = d.recall256(list)
 			if path, ok := s.Cached(r); ok && w.Identity == "" {
@@ -202,11 +202,11 @@ func (s *Sources) unknown(ctx context.Context, r Release, w builder.RemoteFile, 
 			failed.tried(place, errOffline)
 			continue
 		}
-		f := found{release: r, url: place}
-		if !isHTTP(place) {
-			f.url, f.path = "", place
+		var sum, path string
+		f, err := s.at(ctx, r, place)
+		if err == nil {
+			sum, path, err = d.fetchUnknown(ctx, f, digestKey("file", place), progress)
 		}
-		sum, path, err := d.fetchUnknown(ctx, f, digestKey("file", place), progress)
 		if err == nil {
 			if w.Identity == "" {
 				err = d.remember256(list, sum)
@@ -242,16 +242,16 @@ func (s *Sources) known(ctx context.Context, f ReleaseFile, mirrors []string, pr
 		failed.tried(s.o.Mirror, err)
 	}
 	for _, place := range places(f.URL, mirrors) {
-		from := found{release: r, url: place}
-		if !isHTTP(place) {
-			from.url, from.path = "", place
-		} else if s.o.Offline {
+		if isRemote(place) && s.o.Offline {
 			failed.tried(place, errOffline)
 			continue
 		}
-		path, err := s.download.fetch(ctx, from, progress)
+		from, err := s.at(ctx, r, place)
 		if err == nil {
-			return path, nil
+			var path string
+			if path, err = s.download.fetch(ctx, from, progress); err == nil {
+				return path, nil
+			}
 		}
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
@@ -352,9 +352,22 @@ func (e *FilesError) Unwrap() []error {
 	return out
 }
 
+// at is a release's file in one place.
+func (s *Sources) at(ctx context.Context, r Release, place string) (found, error) {
+	switch {
+	case strings.HasPrefix(place, registryScheme):
+		return s.images.found(ctx, r, place)
+	case isHTTP(place):
+		return found{release: r, url: place}, nil
+	}
+	return found{release: r, path: place}, nil
+}
+
+func isRemote(place string) bool { return isHTTP(place) || strings.HasPrefix(place, registryScheme) }
+
 // places are the ways to a file.
 func places(url string, mirrors []string) []string {
-	if isHTTP(url) || filepath.IsAbs(url) {
+	if isRemote(url) || filepath.IsAbs(url) {
 		return []string{url}
 	}
 	var all []string

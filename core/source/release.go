@@ -140,7 +140,9 @@ func (r Release) check() error {
 	switch {
 	case !filePattern.MatchString(r.Name):
 		return fmt.Errorf("%q is no source name", r.Name)
-	case !seriesPattern.MatchString(r.Series):
+	case r.Files != nil && !filePattern.MatchString(r.Series):
+		return fmt.Errorf("%q is no series", r.Series)
+	case r.Files == nil && !seriesPattern.MatchString(r.Series):
 		return fmt.Errorf("%q is no version series, such as \"6.12\"", r.Series)
 	case !filePattern.MatchString(r.Version):
 		return fmt.Errorf("%q is no version", r.Version)

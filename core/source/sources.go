@@ -30,6 +30,7 @@ type Sources struct {
 	o        Options
 	origins  []origin
 	vendored mirror
+	images   *registries
 	download downloader
 	fileState
 }
@@ -65,6 +66,7 @@ func New(o Options) *Sources {
 		o.Progress = func(string, int64, int64) {}
 	}
 	s := &Sources{o: o, download: newDownloader(o.Dir, o.Logf)}
+	s.images = &registries{base: s.download.client.Transport, clients: map[string]*registryClient{}}
 	s.vendored = newMirror(o.Mirror, o.Offline, s.download.client)
 	s.origins = []origin{s.vendored, upstream{upstreamReleases}, newDebian(o, "/etc/apt")}
 	return s

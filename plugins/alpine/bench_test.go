@@ -27,7 +27,7 @@ func thirty() []built {
 		otp = append(otp, entry{name: fmt.Sprintf("usr/lib/erlang/lib/app-%d/ebin/module%d.beam", i/100, i), mode: 0o644, data: data(24 << 10)})
 	}
 	otp = append(otp,
-		entry{name: "usr/lib/erlang/erts-15.2.7.4/bin/beam.smp", mode: 0o755, data: data(5 << 20)},
+		entry{name: "usr/lib/erlang/erts-15.2.7.4/bin/beam.smp", mode: 0o755, data: elfFile("x86_64") + data(5<<20)},
 		entry{name: "usr/lib/erlang/erts-15.2.7.4/bin/erl_child_setup", mode: 0o755, data: data(20 << 10)})
 	i, old := find(packages, "erlang27")
 	packages[i] = pkg{name: "erlang27", version: old.Version, depends: old.Dependencies, files: otp}.build()

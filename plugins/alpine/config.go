@@ -16,6 +16,8 @@ import (
 
 // config is the block `alpine { … }` of a definition.
 type config struct {
+	Base         string       `json:"base"`
+	Image        string       `json:"image"`
 	Release      string       `json:"release"`
 	Packages     []string     `json:"packages"`
 	Mirrors      []string     `json:"mirrors"`
@@ -34,6 +36,12 @@ type repository struct {
 	Keys []string `json:"keys"`
 }
 
+// Values of base.
+const (
+	baseAlpine = "alpine"
+	baseOCI    = "oci"
+)
+
 // Values of kernel.
 const (
 	kernelCustom = "custom"
@@ -48,6 +56,10 @@ func (alpine) Describe() builder.Description {
 		Capabilities: []string{builder.CapabilityResolve},
 		Schema: builder.Schema{
 			Attributes: []builder.Attribute{
+				{Name: "base", Type: "string", Default: `"alpine"`,
+					Doc: "alpine: Alpine's packages; oci: a container image as the root, to which the app is added, or whose release runs where no app is named."},
+				{Name: "image", Type: "string",
+					Doc: "The image of base = \"oci\": REGISTRY/NAME:TAG, or docker-archive:FILE, oci-archive:FILE, oci:DIRECTORY, docker-daemon:NAME."},
 				{Name: "release", Type: "string", Default: `"3.22"`,
 					Doc: "Alpine's release series, 3.18 or later."},
 				{Name: "packages", Type: "list(string)", Default: `[]`,
@@ -105,6 +117,21 @@ func (alpine) Validate(_ context.Context, def *builder.Definition) (builder.Diag
 	wrong := func(summary, detail string, path ...string) {
 		ds = append(ds, builder.Diagnostic{Severity: builder.Error, Summary: summary, Detail: detail, Path: path})
 	}
+	switch c.Base {
+	case baseAlpine:
+		if c.Image != "" {
+			wrong("An image that is not used", "The root is made of Alpine's packages. Write base = \"oci\" to take an image.", "image")
+		}
+	case baseOCI:
+		if why := checkImage(def, c); why != "" {
+			wrong("Unusable image", why, "image")
+		}
+		if len(c.Packages) > 0 {
+			wrong("Packages in an image", "An image is taken as it is: install them where it is made.", "packages")
+		}
+	default:
+		wrong("Unknown base", fmt.Sprintf("%q is neither \"alpine\" nor \"oci\".", c.Base), "base")
+	}
 	if summary, detail := checkRelease(c.Release); summary != "" {
 		wrong(summary, detail, "release")
 	}
@@ -152,7 +179,7 @@ func (alpine) Validate(_ context.Context, def *builder.Definition) (builder.Diag
 		wrong("Unknown kernel", fmt.Sprintf("%q is neither \"custom\", our own, nor \"alpine\", the package linux-virt.", c.Kernel), "kernel")
 	}
 	ds = append(ds, rootfs.CheckOverlays(def.Root, "overlays", c.Overlays)...)
-	if def.OTP.Emulator != "jit" || def.OTP.Link != "dynamic" {
+	if c.Base == baseAlpine && (def.OTP.Emulator != "jit" || def.OTP.Link != "dynamic") {
 		wrong("Alpine's BEAM is another", fmt.Sprintf("The packages hold an emulator with the JIT, dynamically linked; the definition asks for emulator = %q and link = %q. Write otp { emulator = \"jit\", link = \"dynamic\" }, or take strategy = \"custom\".",
 			def.OTP.Emulator, def.OTP.Link))
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -44,15 +43,18 @@ func assemble(_ context.Context, req *builder.BuildRequest, _ builder.Events) (*
 		Rootfs: builder.Ref{Step: stepMachine, Path: machineTar},
 		// quiet: a serial console takes its time for every line, and the kernel's
 		// would mix with the app's. Warnings still appear; dmesg has the rest.
-		Cmdline: strings.TrimSpace("quiet " + c.Cmdline),
-		Toolchain: builder.Toolchain{
+		Cmdline:    strings.TrimSpace("quiet " + c.Cmdline),
+		Components: []builder.Component{{Name: "init", Paths: []string{"/init"}}},
+	}
+	if c.bringsRelease(def) {
+		m.Release = builder.Ref{Step: stepRoot, Path: rootRelease}
+	} else {
+		m.Toolchain = builder.Toolchain{
 			OTP:    builder.Ref{Step: stepOTP, Path: "."},
 			Elixir: builder.Ref{Step: stepElixir, Path: "."},
 			Target: builder.Ref{Step: stepRoot, Path: rootOTP},
 			Env:    nativeEnv(def.Arch),
-		},
-		Libc:       "musl",
-		Components: []builder.Component{{Name: "init", Paths: []string{"/init"}}},
+		}
 	}
 	if c.Kernel == kernelAlpine {
 		m.Kernel = builder.Ref{Step: stepRoot, Path: rootKernel}
@@ -63,7 +65,7 @@ func assemble(_ context.Context, req *builder.BuildRequest, _ builder.Events) (*
 	if len(m.Modules) > 0 {
 		m.Components = append(m.Components, builder.Component{Name: "kernel modules", Paths: []string{ourModules}})
 	}
-	if m.Emulators, err = emulators(tree); err != nil {
+	if m.Emulators, m.Libc, err = emulators(tree); err != nil {
 		return nil, err
 	}
 	packages, err := components(filepath.Join(req.Needs[stepRoot], rootPackages))
@@ -141,19 +143,24 @@ func mergeAccounts(ours, theirs []byte) []byte {
 	return merged
 }
 
-// emulators finds BEAM. The packages' NIFs are loaded, none is linked in.
-func emulators(tree *rootfs.Tree) ([]builder.Emulator, error) {
-	var found []builder.Emulator
-	err := tree.Walk(func(e *rootfs.Entry) error {
-		if ok, _ := path.Match(erlangDir+"/erts-*/bin/beam.smp", e.Path); ok {
-			found = append(found, builder.Emulator{Path: e.Path})
-		}
-		return nil
-	})
-	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("the root has no beam.smp in %s/erts-*/bin", erlangDir)
+// emulators finds BEAM, and which C library it is linked to. NIFs are loaded, none
+// is linked in.
+func emulators(tree *rootfs.Tree) (found []builder.Emulator, libc string, err error) {
+	homes, err := (&root{tree: tree}).homes()
+	if err != nil {
+		return nil, "", err
 	}
-	return found, err
+	for _, h := range homes {
+		found = append(found, builder.Emulator{Path: h.beam.Path})
+		libc = string(h.beam.Libc)
+	}
+	if len(found) == 0 {
+		return nil, "", errors.New("the root has no beam.smp in any erts-*/bin")
+	}
+	if libc == string(rootfs.NoLibc) {
+		libc = "static"
+	}
+	return found, libc, nil
 }
 
 // components are the packages, for the size report.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
@@ -43,20 +44,22 @@ func (alpine) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan,
 	if err != nil {
 		return nil, err
 	}
-	plan := &builder.Plan{
-		Mirrors: c.mirrors(def),
-		Sources: []builder.Source{
-			{Name: "erlang", Series: def.OTP.Version},
-			{Name: "elixir", Series: def.Elixir},
-			{Name: sourceAlpine, Series: c.Release, Selection: c.selection(def)},
-		},
-		Steps: []builder.Step{
-			otp.HostStep(stepOTP, def, hostVersion),
-			otp.ElixirStep(stepElixir, stepOTP, def),
-			guest.InitStep(stepInit, def, version),
-		},
+	plan := &builder.Plan{Mirrors: c.mirrors(def), Steps: []builder.Step{guest.InitStep(stepInit, def, version)}}
+	if !c.bringsRelease(def) {
+		plan.Sources = append(plan.Sources, builder.Source{Name: "erlang", Series: def.OTP.Version}, builder.Source{Name: "elixir", Series: def.Elixir})
+		plan.Steps = append(plan.Steps, otp.HostStep(stepOTP, def, hostVersion), otp.ElixirStep(stepElixir, stepOTP, def))
 	}
-	root, err := rootStep(def, c)
+	switch transport, _ := c.localImage(); {
+	case c.Base == baseAlpine:
+		plan.Sources = append(plan.Sources, builder.Source{Name: sourceAlpine, Series: c.Release, Selection: c.selection(def)})
+	case transport == "":
+		image, err := c.imageSource(def)
+		if err != nil {
+			return nil, err
+		}
+		plan.Sources = append(plan.Sources, image)
+	}
+	root, err := rootStep(ctx, def, c)
 	if err != nil {
 		return nil, err
 	}
@@ -92,10 +95,16 @@ func (c config) selection(def *builder.Definition) string {
 	return strings.Join(words, " ")
 }
 
-// rootStep depends on the keys too: a package that was signed with one that is
-// no longer trusted is not installed.
-func rootStep(def *builder.Definition, c config) (builder.Step, error) {
-	inputs := map[string]string{"recipe": "1", "arch": def.Arch}
+// bringsRelease says that the root has a release in it, and nothing is compiled.
+func (c config) bringsRelease(def *builder.Definition) bool { return c.Base == baseOCI && def.Console }
+
+func rootStep(ctx context.Context, def *builder.Definition, c config) (builder.Step, error) {
+	if c.Base == baseOCI {
+		return imageStep(ctx, def, c)
+	}
+	// The keys too: a package that was signed with one that is no longer trusted is
+	// not installed.
+	inputs := map[string]string{"recipe": "1", "arch": def.Arch, "kernel": c.Kernel}
 	for _, s := range c.origins(def) {
 		ring, err := readKeys(s.keys)
 		if err != nil {
@@ -106,6 +115,21 @@ func rootStep(def *builder.Definition, c config) (builder.Step, error) {
 		}
 	}
 	return builder.Step{ID: stepRoot, Title: "packages of Alpine " + c.Release, Sources: []string{sourceAlpine}, Inputs: inputs}, nil
+}
+
+func imageStep(ctx context.Context, def *builder.Definition, c config) (builder.Step, error) {
+	step := builder.Step{ID: stepRoot, Title: "image " + c.Image, Inputs: map[string]string{
+		"recipe": "1", "arch": def.Arch, "kernel": c.Kernel, "release": strconv.FormatBool(def.Console)}}
+	identity, err := imageIdentity(ctx, def, c)
+	if err != nil {
+		return builder.Step{}, err
+	}
+	if identity == "" {
+		step.Sources = []string{sourceImage}
+	} else {
+		step.Inputs["image"] = identity
+	}
+	return step, nil
 }
 
 func machineStep(def *builder.Definition, c config) (builder.Step, error) {

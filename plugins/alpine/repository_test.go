@@ -294,7 +294,7 @@ func system(arch string) []built {
 			{name: "usr/bin/erl", link: "../lib/erlang/bin/erl"},
 			{name: "usr/lib/erlang/bin/erl", mode: 0o755, data: "#!/bin/sh\n"},
 			{name: "usr/lib/erlang/releases/27/OTP_VERSION", mode: 0o644, data: "27.3.4.6\n"},
-			{name: "usr/lib/erlang/erts-15.2.7.4/bin/beam.smp", mode: 0o755, data: "BEAM"},
+			{name: "usr/lib/erlang/erts-15.2.7.4/bin/beam.smp", mode: 0o755, data: elfFile(arch)},
 			{name: "usr/lib/erlang/erts-15.2.7.4/bin/erl_child_setup", mode: 0o755, data: "child setup"},
 			{name: "usr/lib/erlang/erts-15.2.7.4/bin/epmd", mode: 0o755, data: "epmd"},
 			{name: "usr/lib/erlang/lib/kernel-10.2.7.3/ebin/kernel.app", mode: 0o644, data: "{application, kernel, []}."},
@@ -314,7 +314,7 @@ func definition(t testing.TB, m *mirror, change func(config map[string]any)) *bu
 	t.Helper()
 	dir := t.TempDir()
 	config := map[string]any{
-		"release": release, "packages": []string{}, "mirrors": []string{m.URL}, "keys": []string{ours().publicKey(t, dir)},
+		"base": "alpine", "image": "", "release": release, "packages": []string{}, "mirrors": []string{m.URL}, "keys": []string{ours().publicKey(t, dir)},
 		"repository": []any{}, "kernel": "custom", "linux": "6.12", "fragments": []string{"base"}, "overlays": []string{}, "cmdline": "",
 	}
 	if change != nil {
@@ -350,6 +350,14 @@ func fetch(t testing.TB, def *builder.Definition, o source.Options) (builder.Fet
 		o.Dir = t.TempDir()
 	}
 	req := builder.Source{Name: sourceAlpine, Series: c.Release, Selection: c.selection(def)}
+	if c.Base == baseOCI {
+		if transport, _ := c.localImage(); transport != "" {
+			return builder.FetchedSource{}, nil
+		}
+		if req, err = c.imageSource(def); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r, paths, err := source.New(o).GetFiles(t.Context(), req, c.mirrors(def), func(ctx context.Context, fetched map[string]string) ([]builder.RemoteFile, bool, error) {
 		req := &builder.ResolveRequest{Definition: def, Source: req, Fetched: fetched, Work: t.TempDir()}
 		answer, err := alpine{}.Resolve(ctx, req)
@@ -384,7 +392,7 @@ func install(t testing.TB, def *builder.Definition, o source.Options) (out strin
 	}
 	out = t.TempDir()
 	req := &builder.BuildRequest{Definition: def, Step: stepRoot, Out: out, Work: t.TempDir(), Jobs: 1,
-		Sources: map[string]builder.FetchedSource{sourceAlpine: set}}
+		Sources: map[string]builder.FetchedSource{sourceAlpine: set, sourceImage: set}}
 	_, err = alpine{}.Build(t.Context(), req, noEvents{})
 	return out, err
 }

@@ -21,6 +21,9 @@ func (alpine) Resolve(ctx context.Context, req *builder.ResolveRequest) (*builde
 	if err != nil {
 		return nil, err
 	}
+	if req.Source.Name == sourceImage {
+		return resolveImage(req, c)
+	}
 	origins := c.origins(req.Definition)
 	arch := req.Definition.Arch
 	lists := alpineKey(origins, arch)

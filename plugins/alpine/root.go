@@ -32,11 +32,10 @@ import (
 const (
 	rootTar      = "root.tar"      // all but OTP's libraries
 	rootPackages = "packages.json" // []installed
-	rootOTP      = "otp"           // OTP as packaged, for releases
+	rootOTP      = "otp"           // OTP as it was installed, for releases
+	rootRelease  = "release"       // or a release that was there
 	rootKernel   = "kernel"        // Alpine's, when it is asked for
 	apkDatabase  = "/lib/apk/db/installed"
-	erlangDir    = "/usr/lib/erlang"
-	binDir       = "/usr/bin"
 )
 
 // installed is a package in the root.
@@ -45,11 +44,14 @@ type installed struct {
 	Files         []string // absolute; no directories
 }
 
-// buildRoot installs the packages.
+// buildRoot makes the root: of packages, or of an image.
 func buildRoot(ctx context.Context, req *builder.BuildRequest, ev builder.Events) error {
 	c, err := decode(req.Definition)
 	if err != nil {
 		return err
+	}
+	if c.Base == baseOCI {
+		return buildImageRoot(ctx, req, c, ev)
 	}
 	set := req.Sources[sourceAlpine]
 	keys, err := knownKeys(c, req.Definition, set)
@@ -63,30 +65,41 @@ func buildRoot(ctx context.Context, req *builder.BuildRequest, ev builder.Events
 	if err := root.linkApplets(ev); err != nil {
 		return err
 	}
-	if err := root.splitOTP(filepath.Join(req.Out, rootOTP)); err != nil {
+	if err := root.takeOTP(req.Out, req.Definition); err != nil {
 		return err
 	}
-	if c.Kernel == kernelAlpine {
-		image, err := root.takeKernel()
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(req.Out, rootKernel), image, 0o644); err != nil {
-			return err
-		}
+	if err := root.writeKernel(c, req.Out); err != nil {
+		return err
 	}
 	packages, err := root.writeDatabase()
 	if err != nil {
 		return err
 	}
+	return root.write(req.Out, packages)
+}
+
+// write writes the root and what it consists of.
+func (r *root) write(out string, packages []installed) error {
 	data, err := json.MarshalIndent(packages, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(req.Out, rootPackages), data, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(out, rootPackages), data, 0o644); err != nil {
 		return err
 	}
-	return root.tree.WriteTarFile(filepath.Join(req.Out, rootTar))
+	return r.tree.WriteTarFile(filepath.Join(out, rootTar))
+}
+
+// writeKernel takes Alpine's kernel, when it is asked for.
+func (r *root) writeKernel(c config, out string) error {
+	if c.Kernel != kernelAlpine {
+		return nil
+	}
+	image, err := r.takeKernel()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(out, rootKernel), image, 0o644)
 }
 
 // knownKeys are the keys of all repositories. Which of them signed which package
@@ -239,107 +252,6 @@ func (r *root) WriteHeader(h tar.Header, files fs.FS, p *apk.Package) (bool, err
 	}
 	_, err = r.tree.AddTarEntry(&h, contents)
 	return true, err
-}
-
-// splitOTP moves OTP out of the root into dir on the build host, where `mix
-// release` takes applications from; a release brings those that it needs. What
-// stays is what BEAM is started with.
-func (r *root) splitOTP(dir string) error {
-	erts, err := r.findERTS()
-	if err != nil {
-		return err
-	}
-	stays := map[string]bool{}
-	for _, name := range []string{"beam.smp", "erl_child_setup"} {
-		e, err := r.tree.Resolve(path.Join(erts, "bin", name))
-		if err != nil {
-			return fmt.Errorf("the package of OTP: %w", err)
-		}
-		for at := e.Path; at != "/"; at = path.Dir(at) {
-			stays[at] = true
-		}
-	}
-	if err := r.copyOut(dir); err != nil {
-		return err
-	}
-	r.tree.RemoveFunc(func(e *rootfs.Entry) bool {
-		return strings.HasPrefix(e.Path, erlangDir+"/") && !stays[e.Path]
-	})
-	r.tree.RemoveFunc(func(e *rootfs.Entry) bool { // erl, erlc and others
-		if e.Type != rootfs.Symlink || path.Dir(e.Path) != binDir || !strings.Contains(e.Link, "lib/erlang/") {
-			return false
-		}
-		_, err := r.tree.Resolve(e.Path)
-		return errors.Is(err, fs.ErrNotExist)
-	})
-	return nil
-}
-
-// findERTS is the directory of the one emulator.
-func (r *root) findERTS() (string, error) {
-	var found []string
-	err := r.tree.Walk(func(e *rootfs.Entry) error {
-		if ok, _ := path.Match(erlangDir+"/erts-*", e.Path); ok && e.Type == rootfs.Directory {
-			found = append(found, e.Path)
-		}
-		return nil
-	})
-	if err == nil && len(found) != 1 {
-		err = fmt.Errorf("the packages have %d emulators in %s: want one (%s)", len(found), erlangDir, strings.Join(found, ", "))
-	}
-	if err != nil {
-		return "", err
-	}
-	return found[0], nil
-}
-
-// forReleases are the parts of an installed OTP that mix release reads.
-var forReleases = []string{"erts-*/bin", "lib/*/ebin", "lib/*/priv", "lib/*/include", "releases"}
-
-// copyOut copies what releases are made from.
-func (r *root) copyOut(dir string) error {
-	return r.tree.Walk(func(e *rootfs.Entry) error {
-		rel, ok := strings.CutPrefix(e.Path, erlangDir+"/")
-		if !ok || !slices.ContainsFunc(forReleases, func(pattern string) bool { return below(pattern, rel) }) {
-			return nil
-		}
-		to := filepath.Join(dir, filepath.FromSlash(rel))
-		if e.Type != rootfs.Directory {
-			if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-				return err
-			}
-		}
-		switch e.Type {
-		case rootfs.Directory:
-			return os.MkdirAll(to, 0o755)
-		case rootfs.Symlink:
-			return os.Symlink(e.Link, to)
-		case rootfs.Regular:
-			in, err := e.Open()
-			if err != nil {
-				return err
-			}
-			defer in.Close()
-			out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644|e.Mode.Perm()&0o111)
-			if err != nil {
-				return err
-			}
-			_, err = io.Copy(out, in)
-			return errors.Join(err, out.Close())
-		}
-		return nil
-	})
-}
-
-// below reports whether name is what pattern matches, or lies in it.
-func below(pattern, name string) bool {
-	n := strings.Count(pattern, "/") + 1
-	parts := strings.SplitN(name, "/", n+1)
-	if len(parts) < n {
-		return false
-	}
-	ok, _ := path.Match(pattern, strings.Join(parts[:n], "/"))
-	return ok
 }
 
 // writeDatabase writes apk's database of what is in the root: scanners read it,

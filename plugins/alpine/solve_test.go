@@ -83,7 +83,7 @@ func TestOTPIsFoundUnderBothOfItsNames(t *testing.T) {
 	packages := system("x86_64")
 	files := []entry{
 		{name: "usr/lib/erlang/releases/26/OTP_VERSION", mode: 0o644, data: "26.2.5.15\n"},
-		{name: "usr/lib/erlang/erts-14.2.5/bin/beam.smp", mode: 0o755, data: "BEAM"},
+		{name: "usr/lib/erlang/erts-14.2.5/bin/beam.smp", mode: 0o755, data: elfFile("x86_64")},
 		{name: "usr/lib/erlang/erts-14.2.5/bin/erl_child_setup", mode: 0o755, data: "child setup"},
 	}
 	packages = append(packages, pkg{name: "erlang", version: "26.2.5.15-r0", files: files}.build())

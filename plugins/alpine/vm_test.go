@@ -277,7 +277,8 @@ defmodule Mix.Tasks.Compile.NativeNif do
 end
 `,
 	"c_src/native.c": `#include <erl_nif.h>
-static ERL_NIF_TERM answer(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) { return enif_make_int(env, 42); }
+#include <stdlib.h>
+static ERL_NIF_TERM answer(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) { return enif_make_int(env, atoi("42")); }
 static ErlNifFunc functions[] = { { "answer", 0, answer, 0 } };
 ERL_NIF_INIT(Elixir.Native, functions, NULL, NULL, NULL, NULL)
 `,

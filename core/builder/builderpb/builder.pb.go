@@ -2231,6 +2231,7 @@ type Machine struct {
 	Libc          string                 `protobuf:"bytes,6,opt,name=libc,proto3" json:"libc,omitempty"`
 	Components    []*Component           `protobuf:"bytes,7,rep,name=components,proto3" json:"components,omitempty"`
 	Modules       []string               `protobuf:"bytes,8,rep,name=modules,proto3" json:"modules,omitempty"`
+	Release       *Ref                   `protobuf:"bytes,9,opt,name=release,proto3" json:"release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2317,6 +2318,13 @@ func (x *Machine) GetComponents() []*Component {
 func (x *Machine) GetModules() []string {
 	if x != nil {
 		return x.Modules
+	}
+	return nil
+}
+
+func (x *Machine) GetRelease() *Ref {
+	if x != nil {
+		return x.Release
 	}
 	return nil
 }
@@ -3174,7 +3182,7 @@ const file_builder_proto_rawDesc = "" +
 	"\x06sha256\x18\x04 \x01(\tR\x06sha256\"-\n" +
 	"\x03Ref\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"\xeb\x02\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"\x9e\x03\n" +
 	"\aMachine\x12/\n" +
 	"\x06kernel\x18\x01 \x01(\v2\x17.leanlab.builder.v1.RefR\x06kernel\x12/\n" +
 	"\x06rootfs\x18\x02 \x01(\v2\x17.leanlab.builder.v1.RefR\x06rootfs\x12\x18\n" +
@@ -3185,7 +3193,8 @@ const file_builder_proto_rawDesc = "" +
 	"\n" +
 	"components\x18\a \x03(\v2\x1d.leanlab.builder.v1.ComponentR\n" +
 	"components\x12\x18\n" +
-	"\amodules\x18\b \x03(\tR\amodules\"\x8a\x02\n" +
+	"\amodules\x18\b \x03(\tR\amodules\x121\n" +
+	"\arelease\x18\t \x01(\v2\x17.leanlab.builder.v1.RefR\arelease\"\x8a\x02\n" +
 	"\tToolchain\x12)\n" +
 	"\x03otp\x18\x01 \x01(\v2\x17.leanlab.builder.v1.RefR\x03otp\x12/\n" +
 	"\x06elixir\x18\x02 \x01(\v2\x17.leanlab.builder.v1.RefR\x06elixir\x128\n" +
@@ -3350,40 +3359,41 @@ var file_builder_proto_depIdxs = []int32{
 	36, // 35: leanlab.builder.v1.Machine.toolchain:type_name -> leanlab.builder.v1.Toolchain
 	37, // 36: leanlab.builder.v1.Machine.emulators:type_name -> leanlab.builder.v1.Emulator
 	38, // 37: leanlab.builder.v1.Machine.components:type_name -> leanlab.builder.v1.Component
-	34, // 38: leanlab.builder.v1.Toolchain.otp:type_name -> leanlab.builder.v1.Ref
-	34, // 39: leanlab.builder.v1.Toolchain.elixir:type_name -> leanlab.builder.v1.Ref
-	51, // 40: leanlab.builder.v1.Toolchain.env:type_name -> leanlab.builder.v1.Toolchain.EnvEntry
-	34, // 41: leanlab.builder.v1.Toolchain.target:type_name -> leanlab.builder.v1.Ref
-	41, // 42: leanlab.builder.v1.Event.log:type_name -> leanlab.builder.v1.Log
-	42, // 43: leanlab.builder.v1.Event.progress:type_name -> leanlab.builder.v1.Progress
-	43, // 44: leanlab.builder.v1.Event.step_started:type_name -> leanlab.builder.v1.StepStarted
-	44, // 45: leanlab.builder.v1.Event.step_finished:type_name -> leanlab.builder.v1.StepFinished
-	45, // 46: leanlab.builder.v1.Event.notice:type_name -> leanlab.builder.v1.Notice
-	46, // 47: leanlab.builder.v1.Event.artifact:type_name -> leanlab.builder.v1.Artifact
-	40, // 48: leanlab.builder.v1.Event.usage:type_name -> leanlab.builder.v1.Usage
-	28, // 49: leanlab.builder.v1.Notice.diagnostic:type_name -> leanlab.builder.v1.Diagnostic
-	32, // 50: leanlab.builder.v1.BuildRequest.SourcesEntry.value:type_name -> leanlab.builder.v1.FetchedSource
-	1,  // 51: leanlab.builder.v1.Builder.Describe:input_type -> leanlab.builder.v1.DescribeRequest
-	3,  // 52: leanlab.builder.v1.Builder.Probe:input_type -> leanlab.builder.v1.ProbeRequest
-	5,  // 53: leanlab.builder.v1.Builder.Validate:input_type -> leanlab.builder.v1.ValidateRequest
-	7,  // 54: leanlab.builder.v1.Builder.Plan:input_type -> leanlab.builder.v1.PlanRequest
-	9,  // 55: leanlab.builder.v1.Builder.Build:input_type -> leanlab.builder.v1.BuildRequest
-	12, // 56: leanlab.builder.v1.Builder.Package:input_type -> leanlab.builder.v1.PackageRequest
-	15, // 57: leanlab.builder.v1.Builder.Resolve:input_type -> leanlab.builder.v1.ResolveRequest
-	18, // 58: leanlab.builder.v1.Builder.Stop:input_type -> leanlab.builder.v1.StopRequest
-	2,  // 59: leanlab.builder.v1.Builder.Describe:output_type -> leanlab.builder.v1.DescribeResponse
-	4,  // 60: leanlab.builder.v1.Builder.Probe:output_type -> leanlab.builder.v1.ProbeResponse
-	6,  // 61: leanlab.builder.v1.Builder.Validate:output_type -> leanlab.builder.v1.ValidateResponse
-	8,  // 62: leanlab.builder.v1.Builder.Plan:output_type -> leanlab.builder.v1.PlanResponse
-	10, // 63: leanlab.builder.v1.Builder.Build:output_type -> leanlab.builder.v1.BuildResponse
-	13, // 64: leanlab.builder.v1.Builder.Package:output_type -> leanlab.builder.v1.PackageResponse
-	16, // 65: leanlab.builder.v1.Builder.Resolve:output_type -> leanlab.builder.v1.ResolveResponse
-	19, // 66: leanlab.builder.v1.Builder.Stop:output_type -> leanlab.builder.v1.StopResponse
-	59, // [59:67] is the sub-list for method output_type
-	51, // [51:59] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	34, // 38: leanlab.builder.v1.Machine.release:type_name -> leanlab.builder.v1.Ref
+	34, // 39: leanlab.builder.v1.Toolchain.otp:type_name -> leanlab.builder.v1.Ref
+	34, // 40: leanlab.builder.v1.Toolchain.elixir:type_name -> leanlab.builder.v1.Ref
+	51, // 41: leanlab.builder.v1.Toolchain.env:type_name -> leanlab.builder.v1.Toolchain.EnvEntry
+	34, // 42: leanlab.builder.v1.Toolchain.target:type_name -> leanlab.builder.v1.Ref
+	41, // 43: leanlab.builder.v1.Event.log:type_name -> leanlab.builder.v1.Log
+	42, // 44: leanlab.builder.v1.Event.progress:type_name -> leanlab.builder.v1.Progress
+	43, // 45: leanlab.builder.v1.Event.step_started:type_name -> leanlab.builder.v1.StepStarted
+	44, // 46: leanlab.builder.v1.Event.step_finished:type_name -> leanlab.builder.v1.StepFinished
+	45, // 47: leanlab.builder.v1.Event.notice:type_name -> leanlab.builder.v1.Notice
+	46, // 48: leanlab.builder.v1.Event.artifact:type_name -> leanlab.builder.v1.Artifact
+	40, // 49: leanlab.builder.v1.Event.usage:type_name -> leanlab.builder.v1.Usage
+	28, // 50: leanlab.builder.v1.Notice.diagnostic:type_name -> leanlab.builder.v1.Diagnostic
+	32, // 51: leanlab.builder.v1.BuildRequest.SourcesEntry.value:type_name -> leanlab.builder.v1.FetchedSource
+	1,  // 52: leanlab.builder.v1.Builder.Describe:input_type -> leanlab.builder.v1.DescribeRequest
+	3,  // 53: leanlab.builder.v1.Builder.Probe:input_type -> leanlab.builder.v1.ProbeRequest
+	5,  // 54: leanlab.builder.v1.Builder.Validate:input_type -> leanlab.builder.v1.ValidateRequest
+	7,  // 55: leanlab.builder.v1.Builder.Plan:input_type -> leanlab.builder.v1.PlanRequest
+	9,  // 56: leanlab.builder.v1.Builder.Build:input_type -> leanlab.builder.v1.BuildRequest
+	12, // 57: leanlab.builder.v1.Builder.Package:input_type -> leanlab.builder.v1.PackageRequest
+	15, // 58: leanlab.builder.v1.Builder.Resolve:input_type -> leanlab.builder.v1.ResolveRequest
+	18, // 59: leanlab.builder.v1.Builder.Stop:input_type -> leanlab.builder.v1.StopRequest
+	2,  // 60: leanlab.builder.v1.Builder.Describe:output_type -> leanlab.builder.v1.DescribeResponse
+	4,  // 61: leanlab.builder.v1.Builder.Probe:output_type -> leanlab.builder.v1.ProbeResponse
+	6,  // 62: leanlab.builder.v1.Builder.Validate:output_type -> leanlab.builder.v1.ValidateResponse
+	8,  // 63: leanlab.builder.v1.Builder.Plan:output_type -> leanlab.builder.v1.PlanResponse
+	10, // 64: leanlab.builder.v1.Builder.Build:output_type -> leanlab.builder.v1.BuildResponse
+	13, // 65: leanlab.builder.v1.Builder.Package:output_type -> leanlab.builder.v1.PackageResponse
+	16, // 66: leanlab.builder.v1.Builder.Resolve:output_type -> leanlab.builder.v1.ResolveResponse
+	19, // 67: leanlab.builder.v1.Builder.Stop:output_type -> leanlab.builder.v1.StopResponse
+	60, // [60:68] is the sub-list for method output_type
+	52, // [52:60] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_builder_proto_init() }

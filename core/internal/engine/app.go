@@ -27,13 +27,23 @@ type appResult struct {
 	otp.Released
 	// OutsideDigests are of Released.Outside, in its order, when it was compiled.
 	OutsideDigests []string
-	entry          *store.Entry
+	at             string // its directory
+	key            string
 }
 
-func (r *appResult) dir() string { return filepath.Join(r.entry.Dir, releaseDir) }
+func (r *appResult) dir() string { return r.at }
 
-// buildApp compiles the app's release with the machine's toolchain.
+// buildApp compiles the app's release with the machine's toolchain. Without an
+// app, a release that the machine brings is the one.
 func (e *Engine) buildApp(ctx context.Context, m *stepResults) (*appResult, error) {
+	if e.bringsRelease(m) {
+		released, err := otp.ReadRelease(m.path(m.Release))
+		if err != nil {
+			return nil, fmt.Errorf("the release that the machine brings: %w", err)
+		}
+		e.brought = true
+		return &appResult{Released: *released, at: m.path(m.Release), key: m.entries[m.Release.Step].Key}, nil
+	}
 	s, err := e.appStep(m)
 	if err != nil {
 		return nil, err
@@ -71,7 +81,7 @@ func (e *Engine) buildApp(ctx context.Context, m *stepResults) (*appResult, erro
 }
 
 func readApp(entry *store.Entry) (*appResult, error) {
-	r := &appResult{entry: entry}
+	r := &appResult{at: filepath.Join(entry.Dir, releaseDir), key: entry.Key}
 	path := filepath.Join(entry.Dir, releasedFile)
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -81,6 +91,23 @@ func readApp(entry *store.Entry) (*appResult, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil
+}
+
+// bringsRelease says that nothing is compiled.
+func (e *Engine) bringsRelease(m *stepResults) bool {
+	return e.VM.App == nil && m.Release.Step != ""
+}
+
+// console says that the VM is an iex prompt.
+func (e *Engine) console() bool { return e.VM.App == nil && !e.brought }
+
+// appKey is the key of the release.
+func (e *Engine) appKey(m *stepResults) (string, error) {
+	if e.bringsRelease(m) {
+		return m.entries[m.Release.Step].Key, nil
+	}
+	s, err := e.appStep(m)
+	return s.Key(), err
 }
 
 // appStep depends on the app's sources and on the toolchain, not on the kernel.

@@ -70,7 +70,7 @@ func (e *Engine) boot(r *appResult, l *lean.Report) (*guest.Boot, error) {
 		"-eval", ready(l.Started),
 	)
 	b.Args = append(b.Args, vmargs.Init...)
-	if e.VM.App == nil {
+	if e.console() {
 		b.Args = append(b.Args, "-elixir", "ansi_enabled", "true", "-user", "elixir", "-extra", "--no-halt", "+iex")
 	}
 	return b, nil

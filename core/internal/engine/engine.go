@@ -51,6 +51,7 @@ type Engine struct {
 	fetching   sync.Map // source name → its ui.Step
 
 	hostChecked bool
+	brought     bool // the machine brought the release
 }
 
 // New returns an engine for one VM.

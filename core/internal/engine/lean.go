@@ -41,7 +41,7 @@ func (l *leanResult) open() (*rootfs.Tree, error) {
 // leanTree puts the machine's root and the release together and takes away what
 // is not needed.
 func (e *Engine) leanTree(ctx context.Context, m *stepResults, r *appResult) (*leanResult, error) {
-	entry, err := e.step(ctx, "lean: "+e.VM.Lean.Level, e.leanStep(m, r.entry.Key), func(ctx context.Context, out, work string, ev ui.Step) error {
+	entry, err := e.step(ctx, "lean: "+e.VM.Lean.Level, e.leanStep(m, r.key), func(ctx context.Context, out, work string, ev ui.Step) error {
 		return e.makeLean(ctx, m, r, out)
 	})
 	if err != nil {
@@ -134,6 +134,9 @@ func (e *Engine) makeLean(ctx context.Context, m *stepResults, r *appResult, out
 // addKept adds the applications that lean.keep names and the release does not
 // hold, from the toolchain.
 func (e *Engine) addKept(tree *rootfs.Tree, release lean.Release, m *stepResults) error {
+	if e.bringsRelease(m) {
+		return nil // there is no toolchain to take them from: lean says what is missing
+	}
 	otp := m.Toolchain.OTP
 	if m.Toolchain.Target.Step != "" {
 		otp = m.Toolchain.Target
@@ -213,11 +216,11 @@ func (e *Engine) LeanReport(ctx context.Context) (*lean.Report, error) {
 	if m == nil {
 		return nil, notBuilt
 	}
-	app, err := e.appStep(m)
+	app, err := e.appKey(m)
 	if err != nil {
 		return nil, err
 	}
-	entry, ok := e.Store.Lookup(e.leanStep(m, app.Key()).Key())
+	entry, ok := e.Store.Lookup(e.leanStep(m, app).Key())
 	if !ok {
 		return nil, notBuilt
 	}

@@ -68,6 +68,10 @@ func (e *Engine) writeHostSteps(ctx context.Context, w io.Writer) error {
 		if host.id == "proof" && e.NoProof {
 			break
 		}
+		if host.id == "app" && m != nil && e.bringsRelease(m) {
+			previous = m.entries[m.Release.Step].Key
+			continue
+		}
 		if !known {
 			fmt.Fprintf(w, "  then    %-9s %s\n", host.id, host.title)
 			continue

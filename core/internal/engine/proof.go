@@ -123,7 +123,7 @@ func (e *Engine) counted(made *images) (vm.Check, error) {
 	config.Accel, config.Count = "tcg", true
 	c := vm.Check{Config: config, Expect: e.VM.Proof.Checks.Expect,
 		Ends: e.VM.Proof.Checks.Exit == check.ExitClean, Timeout: e.VM.Proof.Timeout}
-	if e.VM.App == nil {
+	if e.console() {
 		c.Eval, c.EvalResult = "1+1", "2"
 	}
 	return c, nil

@@ -196,15 +196,19 @@ func (r *stepResults) readMachine() error {
 	if err := json.Unmarshal(data, &r.Machine); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	for what, ref := range map[string]builder.Ref{
-		"kernel": r.Kernel, "rootfs": r.Rootfs, "toolchain.otp": r.Toolchain.OTP, "toolchain.elixir": r.Toolchain.Elixir,
+	for _, part := range []struct {
+		what     string
+		ref      builder.Ref
+		optional bool
+	}{
+		{"kernel", r.Kernel, false}, {"rootfs", r.Rootfs, false},
+		// What compiles the app, unless there is a release.
+		{"toolchain.otp", r.Toolchain.OTP, r.Release.Step != ""}, {"toolchain.elixir", r.Toolchain.Elixir, r.Release.Step != ""},
+		{"toolchain.target", r.Toolchain.Target, true}, {"release", r.Release, true},
 	} {
-		if r.entries[ref.Step] == nil {
-			return fmt.Errorf("the machine has no %s (step %q, path %q): its builder must name a result of its plan", what, ref.Step, ref.Path)
+		if r.entries[part.ref.Step] == nil && !(part.optional && part.ref.Step == "") {
+			return fmt.Errorf("the machine has no %s (step %q, path %q): its builder must name a result of its plan", part.what, part.ref.Step, part.ref.Path)
 		}
-	}
-	if ref := r.Toolchain.Target; ref.Step != "" && r.entries[ref.Step] == nil {
-		return fmt.Errorf("the machine has no toolchain.target (step %q, path %q): its builder must name a result of its plan", ref.Step, ref.Path)
 	}
 	return nil
 }
