@@ -60,10 +60,14 @@ func (img Image) root() (string, error) {
 	return strings.TrimSpace("initramfs " + packed.Detect(head)), nil
 }
 
-// digest names all that is booted.
+// digest names all that is booted, the measuring module too.
 func (img Image) digest() (string, error) {
+	expression, err := microExpression()
+	if err != nil {
+		return "", err
+	}
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%s\x00%s\x00", img.Cmdline, img.Ready)
+	fmt.Fprintf(hash, "%s\x00%s\x00%s\x00", expression, img.Cmdline, img.Ready)
 	for _, path := range []string{img.Kernel, img.Initrd, img.Disk} {
 		n, err := copyTo(hash, path)
 		if err != nil {

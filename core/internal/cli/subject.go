@@ -173,7 +173,7 @@ func (a *App) benchPeer(ctx context.Context, f benchFlags, lender, name string, 
 	t.enoughMiB, t.leastMiB = foreign.MemoryMiB(p.RootBytes, info.Size())
 	img = bench.Image{Name: name, Path: name, Config: t.Config, Kill: true,
 		Built: report.Built{Strategy: "peer", Versions: map[string]string{}}, Note: p.Note()}
-	img.MemoryMiB = memoryToMeasure(f, t)
+	img.MemoryMiB = max(f.memory, t.enoughMiB) // --memory is for the images that are given
 	for _, pkg := range append([]peer.Package{p.Kernel}, p.Packages...) {
 		img.Packages = append(img.Packages, report.Package(pkg))
 		if name := p.Source(pkg.Name); name != "" {
