@@ -96,7 +96,7 @@ var micros = []struct{ name, title, operation string }{
 	{"binary_append", "binary append", "Four bytes more at the end of a binary."},
 	{"binary_match", "binary match", "Four bytes off the front of a binary."},
 	{"list_fold", "list fold", "An element of a list, given to a fun."},
-	{"map_update", "map update", "A value of a map with 16 keys, read and replaced."},
+	{"map_update", "map update", "A value of a map with a thousand keys, read and replaced."},
 	{"call", "call", "A call of the function that adds up Fibonacci numbers."},
 }
 

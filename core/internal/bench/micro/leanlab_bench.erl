@@ -32,7 +32,7 @@ figures() ->
      {binary_append, 2000, fun binary_append/1},
      {binary_match, 4000, fun binary_match/1},
      {list_fold, 4000, fun list_fold/1},
-     {map_update, 2000, fun map_update/1},
+     {map_update, 250, fun map_update/1},
      {call, calls(?FIB), fun call/1}].
 
 %% Every sample has a process, and so a heap, of its own.
@@ -108,18 +108,17 @@ list_fold(N) ->
     List = lists:seq(1, N),
     fun() -> lists:foldl(fun(Element, Sum) -> Element + Sum end, 0, List) end.
 
-%% A value of a map with 16 keys, read and replaced. With more than 32 a map is a
-%% tree of hashes, which are salted, and costs some percent more or less each time
-%% that BEAM is started.
+%% A value of a map with a thousand keys, read and replaced. Few of them: each leaves
+%% some hundred bytes behind, and a heap that grows into pages which the kernel has to
+%% clear first costs some percent more or less from image to image.
 map_update(N) ->
-    Map = maps:from_list([{Key, 0} || Key <- lists:seq(0, 15)]),
+    Map = maps:from_list([{Key, 0} || Key <- lists:seq(1, 1000)]),
     fun() -> update(Map, N) end.
 
 update(Map, 0) -> Map;
-update(Map, N) ->
-    Key = N band 15,
+update(Map, Key) ->
     #{Key := Value} = Map,
-    update(Map#{Key := Value + 1}, N - 1).
+    update(Map#{Key := Value + 1}, Key - 1).
 
 %% A call of a function that compares, adds and subtracts.
 call(_) -> fun() -> fib(?FIB) end.
