@@ -35,7 +35,7 @@ type Measured struct {
 	Digest  string         `json:"digest"` // SHA-256 of what was measured, lower-case hex
 	Built   Built          `json:"built"`
 	Bytes   Bytes          `json:"bytes"`
-	Boot    Phases         `json:"boot"` // without a network card: the same in every run
+	Boot    Phases         `json:"boot"` // without a network card: the same in every run, with a disk but for some instructions
 	Memory  MeasuredMemory `json:"memory"`
 	Micro   []Micro        `json:"micro,omitempty"`    // in the order of MicroNames
 	NoMicro string         `json:"no_micro,omitempty"` // why there are none

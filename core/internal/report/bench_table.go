@@ -185,6 +185,9 @@ func BenchMarkdown(w io.Writer, b *Bench) error {
 // benchNotes say what the figures are and where they come from.
 func benchNotes(b *Bench) []string {
 	notes := []string{fmt.Sprintf("Instructions are the guest's, counted by QEMU (accelerator %s, -icount shift=0, one CPU): every machine with this QEMU gets the same.", printable(b.Host.Accelerator))}
+	if slices.ContainsFunc(b.Images, func(m Measured) bool { return m.Built.Root == "disk" }) {
+		notes[0] = strings.TrimSuffix(notes[0], ".") + ", and of a boot from a disk nearly the same: when a disk answers is up to the host."
+	}
 	if len(b.Images) > 1 {
 		notes = append(notes, "×N: N times the figure of the first image that has it.")
 	}

@@ -30,7 +30,7 @@ func benchSample() *Bench {
 				Boot:   Phases{Kernel: 480_000_000, Init: 400_000, Beam: 969_600_000, Ready: 1_450_000_000},
 				Memory: MeasuredMemory{GivenMiB: 128, TotalKiB: 119444, IdleKiB: 54260},
 				Micro:  sampleMicro(3), NoWall: "no KVM: permission denied."},
-			{Name: "disk", Path: "build/c", Arch: "x86_64",
+			{Name: "disk", Path: "build/c", Arch: "x86_64", Built: Built{Root: "disk"},
 				Bytes:   Bytes{Download: 8_080_000, Kernel: 1_830_000, Root: 6_250_000},
 				Boot:    Phases{Kernel: 180_000_000, Init: 400_000, Beam: 869_600_000, Ready: 1_050_000_000},
 				Memory:  MeasuredMemory{GivenMiB: 128, TotalKiB: 119444, IdleKiB: 24260},
