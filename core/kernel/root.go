@@ -3,6 +3,8 @@ package kernel
 import (
 	"fmt"
 	"strings"
+
+	"github.com/somebloke1/elixir-lean-lab/core/builder"
 )
 
 // Root is what a kernel gets its root file system in, as the output block of a
@@ -10,6 +12,11 @@ import (
 type Root struct {
 	In          string // "initramfs", or "disk": a squashfs on a virtio disk
 	Compression string // of either: "zstd" or "xz"
+}
+
+// RootOf is what a definition asks for.
+func RootOf(def *builder.Definition) Root {
+	return Root{In: def.Output.Root, Compression: def.Output.Compression}
 }
 
 // rootNeed is what a kernel needs for a Root.
@@ -22,32 +29,28 @@ type rootNeed struct {
 var rootNeeds = map[Root]rootNeed{
 	{"initramfs", "zstd"}: {[]string{"BLK_DEV_INITRD", "RD_ZSTD"}, nil, []string{"base"}},
 	{"initramfs", "xz"}:   {[]string{"BLK_DEV_INITRD", "RD_XZ"}, []string{"XZ_DEC_X86"}, []string{"base", "initramfs-xz"}},
-	{"disk", "zstd"}:      {[]string{"VIRTIO_BLK", "SQUASHFS", "SQUASHFS_ZSTD"}, nil, []string{"virtio", "squashfs"}},
-	{"disk", "xz"}:        {[]string{"VIRTIO_BLK", "SQUASHFS", "SQUASHFS_XZ"}, []string{"XZ_DEC_X86"}, []string{"virtio", "squashfs"}},
+	{"disk", "zstd"}:      {[]string{"VIRTIO_BLK", "SQUASHFS", "SQUASHFS_ZSTD", "OVERLAY_FS"}, nil, []string{"virtio", "squashfs"}},
+	{"disk", "xz"}:        {[]string{"VIRTIO_BLK", "SQUASHFS", "SQUASHFS_XZ", "OVERLAY_FS"}, []string{"XZ_DEC_X86"}, []string{"virtio", "squashfs"}},
 }
 
-// RootError says that a kernel of some fragments could not get at its root.
+// RootError says that a kernel could not get at its root.
 type RootError struct {
 	Root      Root
-	Missing   []string // symbols that no fragment requests, or that one turns off
+	Missing   []string // symbols that are off
 	Fragments []string // that bring what is needed
 }
 
 func (e *RootError) Error() string {
-	return fmt.Sprintf("for output { root = %q, compression = %q } the kernel needs CONFIG_%s=y, which no fragment asks for; the fragments %s bring all that it takes",
+	return fmt.Sprintf("for output { root = %q, compression = %q } the kernel needs CONFIG_%s=y; the fragments %s of kernel-configs/ bring all that it takes",
 		e.Root.In, e.Root.Compression, strings.Join(e.Missing, "=y and CONFIG_"), strings.Join(e.Fragments, ", "))
 }
 
-// CheckRoot returns a *RootError unless the fragments ask for all that the kernel
+// CheckRoot returns a *RootError unless the configuration has all that the kernel
 // needs to get at its root. A kernel without it is built all the same, and panics.
-func CheckRoot(frags []*Fragment, arch Arch, root Root) error {
+func (c *Config) CheckRoot(arch Arch, root Root) error {
 	need, ok := rootNeeds[root]
 	if !ok {
 		return fmt.Errorf("kernel: there is no root in %q with compression %q", root.In, root.Compression)
-	}
-	on := map[string]bool{}
-	for _, s := range requests(frags) {
-		on[s.Name] = s.Value == "y"
 	}
 	symbols := need.symbols
 	if arch.Name == "x86_64" {
@@ -55,7 +58,7 @@ func CheckRoot(frags []*Fragment, arch Arch, root Root) error {
 	}
 	e := &RootError{Root: root, Fragments: need.fragments}
 	for _, name := range symbols {
-		if !on[name] {
+		if c.Value(name) != "y" {
 			e.Missing = append(e.Missing, name)
 		}
 	}
@@ -63,4 +66,14 @@ func CheckRoot(frags []*Fragment, arch Arch, root Root) error {
 		return e
 	}
 	return nil
+}
+
+// requestsRoot is CheckRoot for a kernel in which everything is off that no
+// fragment asks for.
+func requestsRoot(frags []*Fragment, arch Arch, root Root) error {
+	asked := &Config{values: map[string]string{}}
+	for _, s := range requests(frags) {
+		asked.set(s.Name, s.Value)
+	}
+	return asked.CheckRoot(arch, root)
 }

@@ -97,22 +97,28 @@ func (r Recipe) Build(ctx context.Context, req *builder.BuildRequest, ev builder
 	return os.Rename(filepath.Join(b.Out, ".config"), filepath.Join(req.Out, ConfigFile))
 }
 
-// CheckFragments reports names that have no fragment, at their place in the
-// attribute that lists them.
+// CheckFragments reports names that have no fragment, and fragments whose kernel
+// could not get at the root that the definition asks for, at their place in the
+// strategy's block.
 func CheckFragments(def *builder.Definition, attribute string, names []string) (builder.Diagnostics, error) {
 	arch, err := ArchFor(def.Arch)
 	if err != nil {
 		return nil, err
 	}
-	_, err = FindFragments(def.Root, arch, names)
-	if err == nil {
-		return nil, nil
-	}
-	d := builder.Diagnostic{Severity: builder.Error, Summary: "Unusable " + attribute, Detail: err.Error(), Path: []string{attribute}}
+	frags, err := FindFragments(def.Root, arch, names)
+	d := builder.Diagnostic{Severity: builder.Error, Summary: "Unusable " + attribute, Path: []string{attribute}}
 	var unknown *UnknownFragmentError
 	if errors.As(err, &unknown) {
 		d.Summary = "Unknown kernel fragment"
 		d.Path = append(d.Path, strconv.Itoa(unknown.Index))
 	}
+	if err == nil {
+		err = requestsRoot(frags, arch, RootOf(def))
+		d.Summary = "The kernel could not get at its root"
+	}
+	if err == nil {
+		return nil, nil
+	}
+	d.Detail = err.Error()
 	return builder.Diagnostics{d}, nil
 }

@@ -31,7 +31,8 @@ func contract(t *testing.T) buildertest.Case {
 	return buildertest.Case{
 		Definition: builder.Definition{
 			VM: "vm", Arch: cc.HostArch(), Root: root, Elixir: "1.18", Hostname: "vm",
-			OTP: builder.OTP{Version: "27", Emulator: "jit", Link: "dynamic"},
+			OTP:    builder.OTP{Version: "27", Emulator: "jit", Link: "dynamic"},
+			Output: builder.Output{Root: "initramfs", Compression: "zstd"},
 		},
 		BadConfigs: []buildertest.BadConfig{
 			{Config: []byte(`{"release": "3.17"}`), WantPath: []string{"release"}},
@@ -49,6 +50,7 @@ func contract(t *testing.T) buildertest.Case {
 			{Config: []byte(repository("https://example.org/alpine", "README.md")), WantPath: []string{"repository", "0", "keys", "0"}},
 			{Config: []byte(`{"kernel": "linux-lts"}`), WantPath: []string{"kernel"}},
 			{Config: []byte(`{"fragments": ["base", "nonesuch"]}`), WantPath: []string{"fragments", "1"}},
+			{Config: []byte(`{"fragments": ["virtio", "net"]}`), WantPath: []string{"fragments"}}, // which unpack no initramfs
 			{Config: []byte(`{"overlays": ["nonesuch"]}`), WantPath: []string{"overlays", "0"}},
 		},
 		Changes: []buildertest.Change{

@@ -200,9 +200,14 @@ func (b *build) checkOwnConfigs(g graph, config *kernel.Config) error {
 			}
 			problems = append(problems, text)
 		}
+		if c.name == "linux" {
+			if err := checkRoot(b.req.Definition, filepath.Join(dir, ".config")); err != nil {
+				problems = append(problems, err.Error())
+			}
+		}
 	}
 	if len(problems) > 0 {
-		return fmt.Errorf("requested symbols did not survive in a package's .config; mend or remove their lines:\n  %s", strings.Join(problems, "\n  "))
+		return fmt.Errorf("a package's .config is not as requested; mend the lines that are named:\n  %s", strings.Join(problems, "\n  "))
 	}
 	return nil
 }
@@ -229,4 +234,22 @@ func (b *build) fragments(config *kernel.Config, symbols []string) ([]*kernel.Fr
 		}
 	}
 	return frags, nil
+}
+
+// checkRoot says why a kernel could not get at the root that the definition asks
+// for. The build asks it before it compiles one, the machine once more: another
+// root builds no kernel again.
+func checkRoot(def *builder.Definition, path string) error {
+	arch, err := kernel.ArchFor(def.Arch)
+	if err != nil {
+		return err
+	}
+	config, err := kernel.ReadConfig(path)
+	if err != nil {
+		return err
+	}
+	if err := config.CheckRoot(arch, kernel.RootOf(def)); err != nil {
+		return fmt.Errorf("linux: %w: name them in BR2_LINUX_KERNEL_CONFIG_FRAGMENT_FILES", err)
+	}
+	return nil
 }

@@ -55,12 +55,14 @@ type standin struct {
 	kept      string // work directories
 	config    map[string]any
 	link      string
+
+	compression string
 }
 
 func newStandin(t *testing.T) *standin {
 	t.Helper()
 	s := &standin{t: t, root: copyDir(t, "testdata/project"), buildroot: copyDir(t, "testdata/standin"),
-		sources: fetched(t), kept: t.TempDir(), link: "static", config: map[string]any{}}
+		sources: fetched(t), kept: t.TempDir(), link: "static", compression: "zstd", config: map[string]any{}}
 	s.config["buildroot_dir"] = s.buildroot
 	return s
 }
@@ -73,7 +75,8 @@ func (s *standin) definition() *builder.Definition {
 		s.t.Fatal(err)
 	}
 	return &builder.Definition{VM: "vm", Arch: hostArch(), Root: s.root, Elixir: "1.18", Hostname: "vm", Config: config,
-		OTP: builder.OTP{Version: "27", Emulator: "interpreter", Link: s.link}}
+		OTP:    builder.OTP{Version: "27", Emulator: "interpreter", Link: s.link},
+		Output: builder.Output{Root: "initramfs", Compression: s.compression}}
 }
 
 // events keeps what a step said.
@@ -245,7 +248,8 @@ func TestContract(t *testing.T) {
 		config := func(more string) []byte { return fmt.Appendf(nil, `{"buildroot_dir": %q%s}`, s.buildroot, more) }
 		return buildertest.Case{
 			Definition: builder.Definition{Arch: hostArch(), Root: s.root, Elixir: "1.18", Hostname: "vm", Config: config(""),
-				OTP: builder.OTP{Version: "27", Emulator: "interpreter", Link: "static"}},
+				OTP:    builder.OTP{Version: "27", Emulator: "interpreter", Link: "static"},
+				Output: builder.Output{Root: "initramfs", Compression: "zstd"}},
 			BadConfigs: []buildertest.BadConfig{
 				{Config: config(`, "defconfig": "nonesuch"`), WantPath: []string{"defconfig"}},
 				{Config: config(`, "toolchain": "nonesuch"`), WantPath: []string{"toolchain"}},

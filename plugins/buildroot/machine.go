@@ -23,17 +23,22 @@ const (
 	hostElixir     = "host/lib/elixir"
 	componentsFile = "components.json"
 	configFile     = "config" // for people: what it was built with
+	linuxConfig    = "linux-config"
 )
 
 // collect copies what the machine is made of out of make's directory, which
 // goes on changing.
 func (b *build) collect(g graph) error {
 	image := map[string]string{"x86_64": "bzImage", "aarch64": "Image"}[b.req.Definition.Arch]
-	for from, to := range map[string]string{
+	files := map[string]string{
 		filepath.Join("images", image):    kernelFile,
 		filepath.Join("images", rootFile): rootFile,
 		".config":                         configFile,
-	} {
+	}
+	if linux := g["linux"]; linux != nil {
+		files[filepath.Join(linux.StampDir, ".config")] = linuxConfig
+	}
+	for from, to := range files {
 		if err := copyFile(filepath.Join(b.out(), from), filepath.Join(b.req.Out, to)); err != nil {
 			return fmt.Errorf("make ended without making it: %w", err)
 		}
@@ -131,6 +136,9 @@ func machine(req *builder.BuildRequest) (*builder.Machine, error) {
 		return nil, err
 	}
 	built := req.Needs[stepBuild]
+	if err := checkRoot(req.Definition, filepath.Join(built, linuxConfig)); err != nil {
+		return nil, err
+	}
 	tree := rootfs.New()
 	if err := tree.AddTar(filepath.Join(built, rootFile), "/"); err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ const (
 // Recipes are raised when a step makes something else of the same inputs.
 const (
 	recipeConfiguration = "3"
-	recipeBuild         = "1"
+	recipeBuild         = "2"
 	recipeMachine       = "1"
 )
 
@@ -75,7 +75,8 @@ func (buildroot) Plan(ctx context.Context, def *builder.Definition) (*builder.Pl
 	}
 	plan.Steps = append(plan.Steps, configuration, build, builder.Step{
 		ID: stepMachine, Title: "machine", Needs: []string{stepBuild},
-		Inputs: map[string]string{"recipe": recipeMachine, "cmdline": c.Cmdline, "link": def.OTP.Link, "arch": def.Arch},
+		Inputs: map[string]string{"recipe": recipeMachine, "cmdline": c.Cmdline, "link": def.OTP.Link, "arch": def.Arch,
+			"root": def.Output.Root + " " + def.Output.Compression},
 	})
 	return plan, nil
 }

@@ -198,6 +198,28 @@ func TestFragmentsMustSurviveInThePackagesConfigurations(t *testing.T) {
 	}
 }
 
+// Before a kernel is compiled, and also when one is there that was compiled for
+// another root.
+func TestAKernelMustGetAtItsRoot(t *testing.T) {
+	t.Parallel()
+	s := newStandin(t)
+	base := filepath.Join(s.root, "kernel-configs/base.config")
+	s.edit(base, "CONFIG_RD_ZSTD=y", "# CONFIG_RD_ZSTD is not set")
+	want := "linux: for output { root = \"initramfs\", compression = \"zstd\" } the kernel needs CONFIG_RD_ZSTD=y; the fragments base"
+	if _, err := s.build(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v\nwant %s", err, want)
+	}
+	if got := s.compiled(); slices.Contains(got, "linux") {
+		t.Errorf("compiled: %v", got)
+	}
+	s.edit(base, "# CONFIG_RD_ZSTD is not set", "CONFIG_RD_ZSTD=y")
+	s.mustBuild()
+	s.compression = "xz"
+	if _, err := s.build(t.Context()); err == nil || !strings.Contains(err.Error(), "CONFIG_RD_XZ=y") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestADownloadThatBuildrootCannotHaveFailsFirst(t *testing.T) {
 	t.Parallel()
 	s := newStandin(t)

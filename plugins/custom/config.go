@@ -63,16 +63,6 @@ func (custom) Validate(_ context.Context, def *builder.Definition) (builder.Diag
 	if err != nil {
 		return nil, err
 	}
-	arch, err := kernel.ArchFor(def.Arch)
-	if err != nil {
-		return nil, err
-	}
-	if frags, err := kernel.FindFragments(def.Root, arch, c.Fragments); err == nil {
-		if err := kernel.CheckRoot(frags, arch, kernel.Root{In: def.Output.Root, Compression: def.Output.Compression}); err != nil {
-			ds = append(ds, builder.Diagnostic{Severity: builder.Error, Summary: "The kernel could not get at its root",
-				Detail: err.Error(), Path: []string{"fragments"}})
-		}
-	}
 	ds = append(ds, rootfs.CheckOverlays(def.Root, "overlays", c.Overlays)...)
 	if def.OTP.Link == "dynamic" && def.Arch != cc.HostArch() {
 		ds = append(ds, builder.Diagnostic{

@@ -1,6 +1,6 @@
 LINUX_FRAGMENTS = $(subst $$(BR2_EXTERNAL_LEANLAB_PATH),$(BR2_EXTERNAL_LEANLAB_PATH),$(call qstrip,$(BR2_LINUX_KERNEL_CONFIG_FRAGMENT_FILES)))
 define LINUX_EXTRACT
-	printf 'config NET\n\tbool "net"\nconfig INET\n\tbool "inet"\n\tdepends on NET\n' >$(LINUX_STAMPS)/Kconfig
+	printf 'config NET\n\tbool "net"\nconfig INET\n\tbool "inet"\n\tdepends on NET\nconfig BLK_DEV_INITRD\n\tbool "initrd"\nconfig RD_ZSTD\n\tbool "zstd"\n\tdepends on BLK_DEV_INITRD\n' >$(LINUX_STAMPS)/Kconfig
 endef
 define LINUX_INSTALL
 	mkdir -p $(BINARIES_DIR) && cp $(LINUX_STAMPS)/.config $(BINARIES_DIR)/bzImage && cp $(LINUX_STAMPS)/.config $(BINARIES_DIR)/Image
