@@ -38,7 +38,7 @@ func TestCommandLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	plugins := t.TempDir()
-	for _, name := range []string{"custom", "buildroot"} {
+	for _, name := range []string{"alpine", "custom", "buildroot"} {
 		build := exec.Command("go", "build", "-o", filepath.Join(plugins, "leanlab-builder-"+name), "./plugins/"+name)
 		build.Dir = root
 		if out, err := build.CombinedOutput(); err != nil {

@@ -67,6 +67,10 @@ func (e *Engine) get(ctx context.Context, req builder.Source) (source.Release, b
 	e.fetching.Store(req.Name, shown)
 	r, fetched, err := e.obtain(ctx, req)
 	switch {
+	case err != nil && ctx.Err() != nil:
+		// By the user, or because another source failed, which says so itself.
+		shown.Fail(context.Canceled)
+		return r, fetched, &ShownError{err}
 	case errors.Is(err, ErrDiagnostics):
 		shown.Fail(errors.New("the definition asks for what is not there"))
 		return r, fetched, err
