@@ -2,6 +2,7 @@ package builder
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -76,10 +77,27 @@ type Definition struct {
 	OTP      OTP
 	Elixir   string // version series, such as "1.18"
 	Console  bool   // there is no app: the VM is an iex console
+	App      *App   // nil for a console, and from a host that does not tell
 	Config   []byte // the strategy's block as JSON; see DecodeConfig
 	Hostname string
 	Output   Output
 }
+
+// App is the Mix project that the VM is for. A step that reads its directory says
+// so, by Step.App.
+type App struct {
+	Path    string // absolute directory
+	Release string // which of the project's releases; empty: the only one
+}
+
+// notSource are the parts of an app's directory that no release comes from: what
+// tools make, and what editors and version control keep.
+var notSource = []string{"_build", "cover", "doc", ".git", ".elixir_ls", ".lexical", "node_modules", "erl_crash.dump"}
+
+// NotSource reports whether a file or directory of this name, anywhere in an app's
+// directory, is none of its sources. It is not in the digest that stands for the
+// directory (Step.App), so no result may depend on it.
+func NotSource(name string) bool { return slices.Contains(notSource, name) }
 
 // Output is what the kernel is given its root in: the definition's output block.
 type Output struct {
@@ -162,6 +180,11 @@ type Step struct {
 	Sources []string          // names of sources it reads
 	Inputs  map[string]string // everything else that can change the result: name → value or digest
 
+	// App says that the step reads the app's directory, Definition.App: the host
+	// adds a digest of what is there, but for what NotSource names, to what can
+	// change the result. A plan for a console has no such step. A release that
+	// such a step makes (Machine.Release) is taken in place of compiling the app.
+	App bool
 	// KeepWork says that the step wants BuildRequest.Work back as it left it,
 	// for the same VM of the same project at the same path: the hours of
 	// somebody else's make are in there. Whatever the last run left counts for
@@ -228,7 +251,7 @@ type Machine struct {
 	Emulators  []Emulator
 	Libc       string // "static", "glibc" or "musl": what NIFs must be linked against
 	Components []Component
-	Release    Ref      // a release that is there already, made for the root: taken when the definition names no app
+	Release    Ref      // a release that is there already, made for the root: taken when the definition names no app, or when the step that made it reads the app
 	Modules    []string // of the kernel, absolute paths in the root of uncompressed files, which /init loads in this order
 }
 

@@ -76,6 +76,7 @@ func definitionToPB(d *Definition) *builderpb.Definition {
 	}
 	return &builderpb.Definition{
 		Vm: d.VM, Arch: d.Arch, Root: d.Root, Elixir: d.Elixir, Console: d.Console, Config: d.Config, Hostname: d.Hostname,
+		App:    appToPB(d.App),
 		Otp:    &builderpb.OTP{Version: d.OTP.Version, Emulator: d.OTP.Emulator, Link: d.OTP.Link},
 		Output: &builderpb.Output{Root: d.Output.Root, Compression: d.Output.Compression},
 	}
@@ -84,9 +85,24 @@ func definitionToPB(d *Definition) *builderpb.Definition {
 func definitionFromPB(d *builderpb.Definition) *Definition {
 	return &Definition{
 		VM: d.GetVm(), Arch: d.GetArch(), Root: d.GetRoot(), Elixir: d.GetElixir(), Console: d.GetConsole(), Config: d.GetConfig(), Hostname: d.GetHostname(),
+		App:    appFromPB(d.GetApp()),
 		OTP:    OTP{Version: d.GetOtp().GetVersion(), Emulator: d.GetOtp().GetEmulator(), Link: d.GetOtp().GetLink()},
 		Output: Output{Root: d.GetOutput().GetRoot(), Compression: d.GetOutput().GetCompression()},
 	}
+}
+
+func appToPB(a *App) *builderpb.App {
+	if a == nil {
+		return nil
+	}
+	return &builderpb.App{Path: a.Path, Release: a.Release}
+}
+
+func appFromPB(a *builderpb.App) *App {
+	if a == nil {
+		return nil
+	}
+	return &App{Path: a.GetPath(), Release: a.GetRelease()}
 }
 
 func missingToPB(m Missing) *builderpb.Missing {
@@ -127,7 +143,7 @@ func planToPB(p *Plan) *builderpb.Plan {
 	return &builderpb.Plan{
 		Sources: each(p.Sources, sourceToPB), Mirrors: p.Mirrors,
 		Steps: each(p.Steps, func(s Step) *builderpb.Step {
-			return &builderpb.Step{Id: s.ID, Kind: s.Kind, Title: s.Title, Needs: s.Needs, Sources: s.Sources, Inputs: s.Inputs, KeepWork: s.KeepWork, Downloads: s.Downloads}
+			return &builderpb.Step{Id: s.ID, Kind: s.Kind, Title: s.Title, Needs: s.Needs, Sources: s.Sources, Inputs: s.Inputs, App: s.App, KeepWork: s.KeepWork, Downloads: s.Downloads}
 		}),
 	}
 }
@@ -136,7 +152,7 @@ func planFromPB(p *builderpb.Plan) *Plan {
 	return &Plan{
 		Sources: each(p.GetSources(), sourceFromPB), Mirrors: p.GetMirrors(),
 		Steps: each(p.GetSteps(), func(s *builderpb.Step) Step {
-			return Step{ID: s.GetId(), Kind: s.GetKind(), Title: s.GetTitle(), Needs: s.GetNeeds(), Sources: s.GetSources(), Inputs: s.GetInputs(), KeepWork: s.GetKeepWork(), Downloads: s.GetDownloads()}
+			return Step{ID: s.GetId(), Kind: s.GetKind(), Title: s.GetTitle(), Needs: s.GetNeeds(), Sources: s.GetSources(), Inputs: s.GetInputs(), App: s.GetApp(), KeepWork: s.GetKeepWork(), Downloads: s.GetDownloads()}
 		}),
 	}
 }

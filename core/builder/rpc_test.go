@@ -86,10 +86,10 @@ func full(t *testing.T) (Description, *Definition, *Plan, *Machine) {
 			},
 		}, &Definition{
 			VM: "vm", Arch: "x86_64", Root: "/r", OTP: OTP{Version: "27", Emulator: "jit", Link: "static"}, Elixir: "1.18",
-			Console: true, Config: []byte(`{"a":1}`), Hostname: "h", Output: Output{Root: "disk", Compression: "xz"},
+			Console: true, App: &App{Path: "/app", Release: "web"}, Config: []byte(`{"a":1}`), Hostname: "h", Output: Output{Root: "disk", Compression: "xz"},
 		}, &Plan{
 			Sources: []Source{{Name: "linux", Series: "6.12", Selection: "x"}}, Mirrors: []string{"/m"},
-			Steps: []Step{{ID: "s", Kind: "k", Title: "S", Needs: []string{"n"}, Sources: []string{"linux"}, Inputs: map[string]string{"k": "v"}, KeepWork: true, Downloads: "n"}},
+			Steps: []Step{{ID: "s", Kind: "k", Title: "S", Needs: []string{"n"}, Sources: []string{"linux"}, Inputs: map[string]string{"k": "v"}, App: true, KeepWork: true, Downloads: "n"}},
 		}, &Machine{
 			Kernel: ref("k"), Rootfs: ref("r"), Cmdline: "quiet", Libc: "musl", Modules: []string{"/m.ko"}, Release: ref("release"),
 			Toolchain:  Toolchain{OTP: ref("otp"), Elixir: ref("ex"), Env: map[string]string{"CC": "cc"}, Target: ref("target")},

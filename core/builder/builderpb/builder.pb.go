@@ -1468,6 +1468,7 @@ type Definition struct {
 	Config        []byte                 `protobuf:"bytes,7,opt,name=config,proto3" json:"config,omitempty"`
 	Hostname      string                 `protobuf:"bytes,8,opt,name=hostname,proto3" json:"hostname,omitempty"`
 	Output        *Output                `protobuf:"bytes,9,opt,name=output,proto3" json:"output,omitempty"`
+	App           *App                   `protobuf:"bytes,10,opt,name=app,proto3" json:"app,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1565,6 +1566,65 @@ func (x *Definition) GetOutput() *Output {
 	return nil
 }
 
+func (x *Definition) GetApp() *App {
+	if x != nil {
+		return x.App
+	}
+	return nil
+}
+
+type App struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Release       string                 `protobuf:"bytes,2,opt,name=release,proto3" json:"release,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *App) Reset() {
+	*x = App{}
+	mi := &file_builder_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *App) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*App) ProtoMessage() {}
+
+func (x *App) ProtoReflect() protoreflect.Message {
+	mi := &file_builder_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use App.ProtoReflect.Descriptor instead.
+func (*App) Descriptor() ([]byte, []int) {
+	return file_builder_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *App) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *App) GetRelease() string {
+	if x != nil {
+		return x.Release
+	}
+	return ""
+}
+
 type Output struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Root          string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
@@ -1575,7 +1635,7 @@ type Output struct {
 
 func (x *Output) Reset() {
 	*x = Output{}
-	mi := &file_builder_proto_msgTypes[24]
+	mi := &file_builder_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +1647,7 @@ func (x *Output) String() string {
 func (*Output) ProtoMessage() {}
 
 func (x *Output) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[24]
+	mi := &file_builder_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +1660,7 @@ func (x *Output) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Output.ProtoReflect.Descriptor instead.
 func (*Output) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{24}
+	return file_builder_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Output) GetRoot() string {
@@ -1628,7 +1688,7 @@ type OTP struct {
 
 func (x *OTP) Reset() {
 	*x = OTP{}
-	mi := &file_builder_proto_msgTypes[25]
+	mi := &file_builder_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1640,7 +1700,7 @@ func (x *OTP) String() string {
 func (*OTP) ProtoMessage() {}
 
 func (x *OTP) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[25]
+	mi := &file_builder_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1653,7 +1713,7 @@ func (x *OTP) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OTP.ProtoReflect.Descriptor instead.
 func (*OTP) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{25}
+	return file_builder_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *OTP) GetVersion() string {
@@ -1689,7 +1749,7 @@ type Missing struct {
 
 func (x *Missing) Reset() {
 	*x = Missing{}
-	mi := &file_builder_proto_msgTypes[26]
+	mi := &file_builder_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1761,7 @@ func (x *Missing) String() string {
 func (*Missing) ProtoMessage() {}
 
 func (x *Missing) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[26]
+	mi := &file_builder_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1774,7 @@ func (x *Missing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Missing.ProtoReflect.Descriptor instead.
 func (*Missing) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{26}
+	return file_builder_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Missing) GetWhat() string {
@@ -1757,7 +1817,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_builder_proto_msgTypes[27]
+	mi := &file_builder_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +1829,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[27]
+	mi := &file_builder_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +1842,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{27}
+	return file_builder_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -1824,7 +1884,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_builder_proto_msgTypes[28]
+	mi := &file_builder_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1896,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[28]
+	mi := &file_builder_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1909,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{28}
+	return file_builder_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Plan) GetSources() []*Source {
@@ -1884,7 +1944,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_builder_proto_msgTypes[29]
+	mi := &file_builder_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +1956,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[29]
+	mi := &file_builder_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +1969,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{29}
+	return file_builder_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Source) GetName() string {
@@ -1943,13 +2003,14 @@ type Step struct {
 	KeepWork      bool                   `protobuf:"varint,6,opt,name=keep_work,json=keepWork,proto3" json:"keep_work,omitempty"`
 	Downloads     string                 `protobuf:"bytes,7,opt,name=downloads,proto3" json:"downloads,omitempty"`
 	Kind          string                 `protobuf:"bytes,8,opt,name=kind,proto3" json:"kind,omitempty"`
+	App           bool                   `protobuf:"varint,9,opt,name=app,proto3" json:"app,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_builder_proto_msgTypes[30]
+	mi := &file_builder_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2022,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[30]
+	mi := &file_builder_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2035,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{30}
+	return file_builder_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Step) GetId() string {
@@ -2033,6 +2094,13 @@ func (x *Step) GetKind() string {
 	return ""
 }
 
+func (x *Step) GetApp() bool {
+	if x != nil {
+		return x.App
+	}
+	return false
+}
+
 type FetchedSource struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -2045,7 +2113,7 @@ type FetchedSource struct {
 
 func (x *FetchedSource) Reset() {
 	*x = FetchedSource{}
-	mi := &file_builder_proto_msgTypes[31]
+	mi := &file_builder_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2057,7 +2125,7 @@ func (x *FetchedSource) String() string {
 func (*FetchedSource) ProtoMessage() {}
 
 func (x *FetchedSource) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[31]
+	mi := &file_builder_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2070,7 +2138,7 @@ func (x *FetchedSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchedSource.ProtoReflect.Descriptor instead.
 func (*FetchedSource) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{31}
+	return file_builder_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FetchedSource) GetVersion() string {
@@ -2113,7 +2181,7 @@ type FetchedFile struct {
 
 func (x *FetchedFile) Reset() {
 	*x = FetchedFile{}
-	mi := &file_builder_proto_msgTypes[32]
+	mi := &file_builder_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2125,7 +2193,7 @@ func (x *FetchedFile) String() string {
 func (*FetchedFile) ProtoMessage() {}
 
 func (x *FetchedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[32]
+	mi := &file_builder_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2138,7 +2206,7 @@ func (x *FetchedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchedFile.ProtoReflect.Descriptor instead.
 func (*FetchedFile) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{32}
+	return file_builder_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FetchedFile) GetName() string {
@@ -2179,7 +2247,7 @@ type Ref struct {
 
 func (x *Ref) Reset() {
 	*x = Ref{}
-	mi := &file_builder_proto_msgTypes[33]
+	mi := &file_builder_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2259,7 @@ func (x *Ref) String() string {
 func (*Ref) ProtoMessage() {}
 
 func (x *Ref) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[33]
+	mi := &file_builder_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2272,7 @@ func (x *Ref) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ref.ProtoReflect.Descriptor instead.
 func (*Ref) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{33}
+	return file_builder_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Ref) GetStep() string {
@@ -2238,7 +2306,7 @@ type Machine struct {
 
 func (x *Machine) Reset() {
 	*x = Machine{}
-	mi := &file_builder_proto_msgTypes[34]
+	mi := &file_builder_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2318,7 @@ func (x *Machine) String() string {
 func (*Machine) ProtoMessage() {}
 
 func (x *Machine) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[34]
+	mi := &file_builder_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2331,7 @@ func (x *Machine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Machine.ProtoReflect.Descriptor instead.
 func (*Machine) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{34}
+	return file_builder_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Machine) GetKernel() *Ref {
@@ -2341,7 +2409,7 @@ type Toolchain struct {
 
 func (x *Toolchain) Reset() {
 	*x = Toolchain{}
-	mi := &file_builder_proto_msgTypes[35]
+	mi := &file_builder_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +2421,7 @@ func (x *Toolchain) String() string {
 func (*Toolchain) ProtoMessage() {}
 
 func (x *Toolchain) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[35]
+	mi := &file_builder_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2366,7 +2434,7 @@ func (x *Toolchain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Toolchain.ProtoReflect.Descriptor instead.
 func (*Toolchain) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{35}
+	return file_builder_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Toolchain) GetOtp() *Ref {
@@ -2407,7 +2475,7 @@ type Emulator struct {
 
 func (x *Emulator) Reset() {
 	*x = Emulator{}
-	mi := &file_builder_proto_msgTypes[36]
+	mi := &file_builder_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +2487,7 @@ func (x *Emulator) String() string {
 func (*Emulator) ProtoMessage() {}
 
 func (x *Emulator) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[36]
+	mi := &file_builder_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +2500,7 @@ func (x *Emulator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Emulator.ProtoReflect.Descriptor instead.
 func (*Emulator) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{36}
+	return file_builder_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Emulator) GetPath() string {
@@ -2460,7 +2528,7 @@ type Component struct {
 
 func (x *Component) Reset() {
 	*x = Component{}
-	mi := &file_builder_proto_msgTypes[37]
+	mi := &file_builder_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2472,7 +2540,7 @@ func (x *Component) String() string {
 func (*Component) ProtoMessage() {}
 
 func (x *Component) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[37]
+	mi := &file_builder_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2485,7 +2553,7 @@ func (x *Component) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Component.ProtoReflect.Descriptor instead.
 func (*Component) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{37}
+	return file_builder_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Component) GetName() string {
@@ -2527,7 +2595,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_builder_proto_msgTypes[38]
+	mi := &file_builder_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +2607,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[38]
+	mi := &file_builder_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +2620,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{38}
+	return file_builder_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Event) GetKind() isEvent_Kind {
@@ -2681,7 +2749,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_builder_proto_msgTypes[39]
+	mi := &file_builder_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2693,7 +2761,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[39]
+	mi := &file_builder_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,7 +2774,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{39}
+	return file_builder_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Usage) GetCpuNanoseconds() int64 {
@@ -2725,7 +2793,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_builder_proto_msgTypes[40]
+	mi := &file_builder_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2737,7 +2805,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[40]
+	mi := &file_builder_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2750,7 +2818,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{40}
+	return file_builder_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Log) GetLine() string {
@@ -2771,7 +2839,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_builder_proto_msgTypes[41]
+	mi := &file_builder_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2783,7 +2851,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[41]
+	mi := &file_builder_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2796,7 +2864,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{41}
+	return file_builder_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Progress) GetDone() int64 {
@@ -2829,7 +2897,7 @@ type StepStarted struct {
 
 func (x *StepStarted) Reset() {
 	*x = StepStarted{}
-	mi := &file_builder_proto_msgTypes[42]
+	mi := &file_builder_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +2909,7 @@ func (x *StepStarted) String() string {
 func (*StepStarted) ProtoMessage() {}
 
 func (x *StepStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[42]
+	mi := &file_builder_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2854,7 +2922,7 @@ func (x *StepStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepStarted.ProtoReflect.Descriptor instead.
 func (*StepStarted) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{42}
+	return file_builder_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StepStarted) GetTitle() string {
@@ -2873,7 +2941,7 @@ type StepFinished struct {
 
 func (x *StepFinished) Reset() {
 	*x = StepFinished{}
-	mi := &file_builder_proto_msgTypes[43]
+	mi := &file_builder_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2885,7 +2953,7 @@ func (x *StepFinished) String() string {
 func (*StepFinished) ProtoMessage() {}
 
 func (x *StepFinished) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[43]
+	mi := &file_builder_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2898,7 +2966,7 @@ func (x *StepFinished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepFinished.ProtoReflect.Descriptor instead.
 func (*StepFinished) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{43}
+	return file_builder_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StepFinished) GetTitle() string {
@@ -2917,7 +2985,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_builder_proto_msgTypes[44]
+	mi := &file_builder_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2929,7 +2997,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[44]
+	mi := &file_builder_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2942,7 +3010,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{44}
+	return file_builder_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Notice) GetDiagnostic() *Diagnostic {
@@ -2962,7 +3030,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_builder_proto_msgTypes[45]
+	mi := &file_builder_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2974,7 +3042,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_builder_proto_msgTypes[45]
+	mi := &file_builder_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2987,7 +3055,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_builder_proto_rawDescGZIP(), []int{45}
+	return file_builder_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Artifact) GetName() string {
@@ -3120,7 +3188,7 @@ const file_builder_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04list\x18\x02 \x01(\bR\x04list\x12\x10\n" +
 	"\x03doc\x18\x03 \x01(\tR\x03doc\x122\n" +
-	"\x06schema\x18\x04 \x01(\v2\x1a.leanlab.builder.v1.SchemaR\x06schema\"\x89\x02\n" +
+	"\x06schema\x18\x04 \x01(\v2\x1a.leanlab.builder.v1.SchemaR\x06schema\"\xb4\x02\n" +
 	"\n" +
 	"Definition\x12\x0e\n" +
 	"\x02vm\x18\x01 \x01(\tR\x02vm\x12\x12\n" +
@@ -3131,7 +3199,12 @@ const file_builder_proto_rawDesc = "" +
 	"\aconsole\x18\x06 \x01(\bR\aconsole\x12\x16\n" +
 	"\x06config\x18\a \x01(\fR\x06config\x12\x1a\n" +
 	"\bhostname\x18\b \x01(\tR\bhostname\x122\n" +
-	"\x06output\x18\t \x01(\v2\x1a.leanlab.builder.v1.OutputR\x06output\">\n" +
+	"\x06output\x18\t \x01(\v2\x1a.leanlab.builder.v1.OutputR\x06output\x12)\n" +
+	"\x03app\x18\n" +
+	" \x01(\v2\x17.leanlab.builder.v1.AppR\x03app\"3\n" +
+	"\x03App\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
+	"\arelease\x18\x02 \x01(\tR\arelease\">\n" +
 	"\x06Output\x12\x12\n" +
 	"\x04root\x18\x01 \x01(\tR\x04root\x12 \n" +
 	"\vcompression\x18\x02 \x01(\tR\vcompression\"O\n" +
@@ -3157,7 +3230,7 @@ const file_builder_proto_rawDesc = "" +
 	"\x06Source\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06series\x18\x02 \x01(\tR\x06series\x12\x1c\n" +
-	"\tselection\x18\x03 \x01(\tR\tselection\"\xa4\x02\n" +
+	"\tselection\x18\x03 \x01(\tR\tselection\"\xb6\x02\n" +
 	"\x04Step\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x14\n" +
@@ -3166,7 +3239,8 @@ const file_builder_proto_rawDesc = "" +
 	"\x06inputs\x18\x05 \x03(\v2$.leanlab.builder.v1.Step.InputsEntryR\x06inputs\x12\x1b\n" +
 	"\tkeep_work\x18\x06 \x01(\bR\bkeepWork\x12\x1c\n" +
 	"\tdownloads\x18\a \x01(\tR\tdownloads\x12\x12\n" +
-	"\x04kind\x18\b \x01(\tR\x04kind\x1a9\n" +
+	"\x04kind\x18\b \x01(\tR\x04kind\x12\x10\n" +
+	"\x03app\x18\t \x01(\bR\x03app\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x01\n" +
@@ -3265,7 +3339,7 @@ func file_builder_proto_rawDescGZIP() []byte {
 }
 
 var file_builder_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_builder_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_builder_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_builder_proto_goTypes = []any{
 	(Severity)(0),            // 0: leanlab.builder.v1.Severity
 	(*DescribeRequest)(nil),  // 1: leanlab.builder.v1.DescribeRequest
@@ -3292,108 +3366,110 @@ var file_builder_proto_goTypes = []any{
 	(*Attribute)(nil),        // 22: leanlab.builder.v1.Attribute
 	(*Block)(nil),            // 23: leanlab.builder.v1.Block
 	(*Definition)(nil),       // 24: leanlab.builder.v1.Definition
-	(*Output)(nil),           // 25: leanlab.builder.v1.Output
-	(*OTP)(nil),              // 26: leanlab.builder.v1.OTP
-	(*Missing)(nil),          // 27: leanlab.builder.v1.Missing
-	(*Diagnostic)(nil),       // 28: leanlab.builder.v1.Diagnostic
-	(*Plan)(nil),             // 29: leanlab.builder.v1.Plan
-	(*Source)(nil),           // 30: leanlab.builder.v1.Source
-	(*Step)(nil),             // 31: leanlab.builder.v1.Step
-	(*FetchedSource)(nil),    // 32: leanlab.builder.v1.FetchedSource
-	(*FetchedFile)(nil),      // 33: leanlab.builder.v1.FetchedFile
-	(*Ref)(nil),              // 34: leanlab.builder.v1.Ref
-	(*Machine)(nil),          // 35: leanlab.builder.v1.Machine
-	(*Toolchain)(nil),        // 36: leanlab.builder.v1.Toolchain
-	(*Emulator)(nil),         // 37: leanlab.builder.v1.Emulator
-	(*Component)(nil),        // 38: leanlab.builder.v1.Component
-	(*Event)(nil),            // 39: leanlab.builder.v1.Event
-	(*Usage)(nil),            // 40: leanlab.builder.v1.Usage
-	(*Log)(nil),              // 41: leanlab.builder.v1.Log
-	(*Progress)(nil),         // 42: leanlab.builder.v1.Progress
-	(*StepStarted)(nil),      // 43: leanlab.builder.v1.StepStarted
-	(*StepFinished)(nil),     // 44: leanlab.builder.v1.StepFinished
-	(*Notice)(nil),           // 45: leanlab.builder.v1.Notice
-	(*Artifact)(nil),         // 46: leanlab.builder.v1.Artifact
-	nil,                      // 47: leanlab.builder.v1.BuildRequest.NeedsEntry
-	nil,                      // 48: leanlab.builder.v1.BuildRequest.SourcesEntry
-	nil,                      // 49: leanlab.builder.v1.ResolveRequest.FetchedEntry
-	nil,                      // 50: leanlab.builder.v1.Step.InputsEntry
-	nil,                      // 51: leanlab.builder.v1.Toolchain.EnvEntry
+	(*App)(nil),              // 25: leanlab.builder.v1.App
+	(*Output)(nil),           // 26: leanlab.builder.v1.Output
+	(*OTP)(nil),              // 27: leanlab.builder.v1.OTP
+	(*Missing)(nil),          // 28: leanlab.builder.v1.Missing
+	(*Diagnostic)(nil),       // 29: leanlab.builder.v1.Diagnostic
+	(*Plan)(nil),             // 30: leanlab.builder.v1.Plan
+	(*Source)(nil),           // 31: leanlab.builder.v1.Source
+	(*Step)(nil),             // 32: leanlab.builder.v1.Step
+	(*FetchedSource)(nil),    // 33: leanlab.builder.v1.FetchedSource
+	(*FetchedFile)(nil),      // 34: leanlab.builder.v1.FetchedFile
+	(*Ref)(nil),              // 35: leanlab.builder.v1.Ref
+	(*Machine)(nil),          // 36: leanlab.builder.v1.Machine
+	(*Toolchain)(nil),        // 37: leanlab.builder.v1.Toolchain
+	(*Emulator)(nil),         // 38: leanlab.builder.v1.Emulator
+	(*Component)(nil),        // 39: leanlab.builder.v1.Component
+	(*Event)(nil),            // 40: leanlab.builder.v1.Event
+	(*Usage)(nil),            // 41: leanlab.builder.v1.Usage
+	(*Log)(nil),              // 42: leanlab.builder.v1.Log
+	(*Progress)(nil),         // 43: leanlab.builder.v1.Progress
+	(*StepStarted)(nil),      // 44: leanlab.builder.v1.StepStarted
+	(*StepFinished)(nil),     // 45: leanlab.builder.v1.StepFinished
+	(*Notice)(nil),           // 46: leanlab.builder.v1.Notice
+	(*Artifact)(nil),         // 47: leanlab.builder.v1.Artifact
+	nil,                      // 48: leanlab.builder.v1.BuildRequest.NeedsEntry
+	nil,                      // 49: leanlab.builder.v1.BuildRequest.SourcesEntry
+	nil,                      // 50: leanlab.builder.v1.ResolveRequest.FetchedEntry
+	nil,                      // 51: leanlab.builder.v1.Step.InputsEntry
+	nil,                      // 52: leanlab.builder.v1.Toolchain.EnvEntry
 }
 var file_builder_proto_depIdxs = []int32{
 	20, // 0: leanlab.builder.v1.DescribeResponse.description:type_name -> leanlab.builder.v1.Description
 	24, // 1: leanlab.builder.v1.ProbeRequest.definition:type_name -> leanlab.builder.v1.Definition
-	27, // 2: leanlab.builder.v1.ProbeResponse.missing:type_name -> leanlab.builder.v1.Missing
+	28, // 2: leanlab.builder.v1.ProbeResponse.missing:type_name -> leanlab.builder.v1.Missing
 	24, // 3: leanlab.builder.v1.ValidateRequest.definition:type_name -> leanlab.builder.v1.Definition
-	28, // 4: leanlab.builder.v1.ValidateResponse.diagnostics:type_name -> leanlab.builder.v1.Diagnostic
+	29, // 4: leanlab.builder.v1.ValidateResponse.diagnostics:type_name -> leanlab.builder.v1.Diagnostic
 	24, // 5: leanlab.builder.v1.PlanRequest.definition:type_name -> leanlab.builder.v1.Definition
-	29, // 6: leanlab.builder.v1.PlanResponse.plan:type_name -> leanlab.builder.v1.Plan
+	30, // 6: leanlab.builder.v1.PlanResponse.plan:type_name -> leanlab.builder.v1.Plan
 	24, // 7: leanlab.builder.v1.BuildRequest.definition:type_name -> leanlab.builder.v1.Definition
-	47, // 8: leanlab.builder.v1.BuildRequest.needs:type_name -> leanlab.builder.v1.BuildRequest.NeedsEntry
-	48, // 9: leanlab.builder.v1.BuildRequest.sources:type_name -> leanlab.builder.v1.BuildRequest.SourcesEntry
-	39, // 10: leanlab.builder.v1.BuildResponse.event:type_name -> leanlab.builder.v1.Event
+	48, // 8: leanlab.builder.v1.BuildRequest.needs:type_name -> leanlab.builder.v1.BuildRequest.NeedsEntry
+	49, // 9: leanlab.builder.v1.BuildRequest.sources:type_name -> leanlab.builder.v1.BuildRequest.SourcesEntry
+	40, // 10: leanlab.builder.v1.BuildResponse.event:type_name -> leanlab.builder.v1.Event
 	11, // 11: leanlab.builder.v1.BuildResponse.result:type_name -> leanlab.builder.v1.BuildResult
-	35, // 12: leanlab.builder.v1.BuildResult.machine:type_name -> leanlab.builder.v1.Machine
+	36, // 12: leanlab.builder.v1.BuildResult.machine:type_name -> leanlab.builder.v1.Machine
 	24, // 13: leanlab.builder.v1.PackageRequest.definition:type_name -> leanlab.builder.v1.Definition
-	35, // 14: leanlab.builder.v1.PackageRequest.machine:type_name -> leanlab.builder.v1.Machine
-	39, // 15: leanlab.builder.v1.PackageResponse.event:type_name -> leanlab.builder.v1.Event
+	36, // 14: leanlab.builder.v1.PackageRequest.machine:type_name -> leanlab.builder.v1.Machine
+	40, // 15: leanlab.builder.v1.PackageResponse.event:type_name -> leanlab.builder.v1.Event
 	14, // 16: leanlab.builder.v1.PackageResponse.result:type_name -> leanlab.builder.v1.PackageResult
 	24, // 17: leanlab.builder.v1.ResolveRequest.definition:type_name -> leanlab.builder.v1.Definition
-	30, // 18: leanlab.builder.v1.ResolveRequest.source:type_name -> leanlab.builder.v1.Source
-	49, // 19: leanlab.builder.v1.ResolveRequest.fetched:type_name -> leanlab.builder.v1.ResolveRequest.FetchedEntry
+	31, // 18: leanlab.builder.v1.ResolveRequest.source:type_name -> leanlab.builder.v1.Source
+	50, // 19: leanlab.builder.v1.ResolveRequest.fetched:type_name -> leanlab.builder.v1.ResolveRequest.FetchedEntry
 	17, // 20: leanlab.builder.v1.ResolveResponse.files:type_name -> leanlab.builder.v1.RemoteFile
-	28, // 21: leanlab.builder.v1.ResolveResponse.diagnostics:type_name -> leanlab.builder.v1.Diagnostic
+	29, // 21: leanlab.builder.v1.ResolveResponse.diagnostics:type_name -> leanlab.builder.v1.Diagnostic
 	21, // 22: leanlab.builder.v1.Description.schema:type_name -> leanlab.builder.v1.Schema
 	22, // 23: leanlab.builder.v1.Schema.attributes:type_name -> leanlab.builder.v1.Attribute
 	23, // 24: leanlab.builder.v1.Schema.blocks:type_name -> leanlab.builder.v1.Block
 	21, // 25: leanlab.builder.v1.Block.schema:type_name -> leanlab.builder.v1.Schema
-	26, // 26: leanlab.builder.v1.Definition.otp:type_name -> leanlab.builder.v1.OTP
-	25, // 27: leanlab.builder.v1.Definition.output:type_name -> leanlab.builder.v1.Output
-	0,  // 28: leanlab.builder.v1.Diagnostic.severity:type_name -> leanlab.builder.v1.Severity
-	30, // 29: leanlab.builder.v1.Plan.sources:type_name -> leanlab.builder.v1.Source
-	31, // 30: leanlab.builder.v1.Plan.steps:type_name -> leanlab.builder.v1.Step
-	50, // 31: leanlab.builder.v1.Step.inputs:type_name -> leanlab.builder.v1.Step.InputsEntry
-	33, // 32: leanlab.builder.v1.FetchedSource.files:type_name -> leanlab.builder.v1.FetchedFile
-	34, // 33: leanlab.builder.v1.Machine.kernel:type_name -> leanlab.builder.v1.Ref
-	34, // 34: leanlab.builder.v1.Machine.rootfs:type_name -> leanlab.builder.v1.Ref
-	36, // 35: leanlab.builder.v1.Machine.toolchain:type_name -> leanlab.builder.v1.Toolchain
-	37, // 36: leanlab.builder.v1.Machine.emulators:type_name -> leanlab.builder.v1.Emulator
-	38, // 37: leanlab.builder.v1.Machine.components:type_name -> leanlab.builder.v1.Component
-	34, // 38: leanlab.builder.v1.Machine.release:type_name -> leanlab.builder.v1.Ref
-	34, // 39: leanlab.builder.v1.Toolchain.otp:type_name -> leanlab.builder.v1.Ref
-	34, // 40: leanlab.builder.v1.Toolchain.elixir:type_name -> leanlab.builder.v1.Ref
-	51, // 41: leanlab.builder.v1.Toolchain.env:type_name -> leanlab.builder.v1.Toolchain.EnvEntry
-	34, // 42: leanlab.builder.v1.Toolchain.target:type_name -> leanlab.builder.v1.Ref
-	41, // 43: leanlab.builder.v1.Event.log:type_name -> leanlab.builder.v1.Log
-	42, // 44: leanlab.builder.v1.Event.progress:type_name -> leanlab.builder.v1.Progress
-	43, // 45: leanlab.builder.v1.Event.step_started:type_name -> leanlab.builder.v1.StepStarted
-	44, // 46: leanlab.builder.v1.Event.step_finished:type_name -> leanlab.builder.v1.StepFinished
-	45, // 47: leanlab.builder.v1.Event.notice:type_name -> leanlab.builder.v1.Notice
-	46, // 48: leanlab.builder.v1.Event.artifact:type_name -> leanlab.builder.v1.Artifact
-	40, // 49: leanlab.builder.v1.Event.usage:type_name -> leanlab.builder.v1.Usage
-	28, // 50: leanlab.builder.v1.Notice.diagnostic:type_name -> leanlab.builder.v1.Diagnostic
-	32, // 51: leanlab.builder.v1.BuildRequest.SourcesEntry.value:type_name -> leanlab.builder.v1.FetchedSource
-	1,  // 52: leanlab.builder.v1.Builder.Describe:input_type -> leanlab.builder.v1.DescribeRequest
-	3,  // 53: leanlab.builder.v1.Builder.Probe:input_type -> leanlab.builder.v1.ProbeRequest
-	5,  // 54: leanlab.builder.v1.Builder.Validate:input_type -> leanlab.builder.v1.ValidateRequest
-	7,  // 55: leanlab.builder.v1.Builder.Plan:input_type -> leanlab.builder.v1.PlanRequest
-	9,  // 56: leanlab.builder.v1.Builder.Build:input_type -> leanlab.builder.v1.BuildRequest
-	12, // 57: leanlab.builder.v1.Builder.Package:input_type -> leanlab.builder.v1.PackageRequest
-	15, // 58: leanlab.builder.v1.Builder.Resolve:input_type -> leanlab.builder.v1.ResolveRequest
-	18, // 59: leanlab.builder.v1.Builder.Stop:input_type -> leanlab.builder.v1.StopRequest
-	2,  // 60: leanlab.builder.v1.Builder.Describe:output_type -> leanlab.builder.v1.DescribeResponse
-	4,  // 61: leanlab.builder.v1.Builder.Probe:output_type -> leanlab.builder.v1.ProbeResponse
-	6,  // 62: leanlab.builder.v1.Builder.Validate:output_type -> leanlab.builder.v1.ValidateResponse
-	8,  // 63: leanlab.builder.v1.Builder.Plan:output_type -> leanlab.builder.v1.PlanResponse
-	10, // 64: leanlab.builder.v1.Builder.Build:output_type -> leanlab.builder.v1.BuildResponse
-	13, // 65: leanlab.builder.v1.Builder.Package:output_type -> leanlab.builder.v1.PackageResponse
-	16, // 66: leanlab.builder.v1.Builder.Resolve:output_type -> leanlab.builder.v1.ResolveResponse
-	19, // 67: leanlab.builder.v1.Builder.Stop:output_type -> leanlab.builder.v1.StopResponse
-	60, // [60:68] is the sub-list for method output_type
-	52, // [52:60] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	27, // 26: leanlab.builder.v1.Definition.otp:type_name -> leanlab.builder.v1.OTP
+	26, // 27: leanlab.builder.v1.Definition.output:type_name -> leanlab.builder.v1.Output
+	25, // 28: leanlab.builder.v1.Definition.app:type_name -> leanlab.builder.v1.App
+	0,  // 29: leanlab.builder.v1.Diagnostic.severity:type_name -> leanlab.builder.v1.Severity
+	31, // 30: leanlab.builder.v1.Plan.sources:type_name -> leanlab.builder.v1.Source
+	32, // 31: leanlab.builder.v1.Plan.steps:type_name -> leanlab.builder.v1.Step
+	51, // 32: leanlab.builder.v1.Step.inputs:type_name -> leanlab.builder.v1.Step.InputsEntry
+	34, // 33: leanlab.builder.v1.FetchedSource.files:type_name -> leanlab.builder.v1.FetchedFile
+	35, // 34: leanlab.builder.v1.Machine.kernel:type_name -> leanlab.builder.v1.Ref
+	35, // 35: leanlab.builder.v1.Machine.rootfs:type_name -> leanlab.builder.v1.Ref
+	37, // 36: leanlab.builder.v1.Machine.toolchain:type_name -> leanlab.builder.v1.Toolchain
+	38, // 37: leanlab.builder.v1.Machine.emulators:type_name -> leanlab.builder.v1.Emulator
+	39, // 38: leanlab.builder.v1.Machine.components:type_name -> leanlab.builder.v1.Component
+	35, // 39: leanlab.builder.v1.Machine.release:type_name -> leanlab.builder.v1.Ref
+	35, // 40: leanlab.builder.v1.Toolchain.otp:type_name -> leanlab.builder.v1.Ref
+	35, // 41: leanlab.builder.v1.Toolchain.elixir:type_name -> leanlab.builder.v1.Ref
+	52, // 42: leanlab.builder.v1.Toolchain.env:type_name -> leanlab.builder.v1.Toolchain.EnvEntry
+	35, // 43: leanlab.builder.v1.Toolchain.target:type_name -> leanlab.builder.v1.Ref
+	42, // 44: leanlab.builder.v1.Event.log:type_name -> leanlab.builder.v1.Log
+	43, // 45: leanlab.builder.v1.Event.progress:type_name -> leanlab.builder.v1.Progress
+	44, // 46: leanlab.builder.v1.Event.step_started:type_name -> leanlab.builder.v1.StepStarted
+	45, // 47: leanlab.builder.v1.Event.step_finished:type_name -> leanlab.builder.v1.StepFinished
+	46, // 48: leanlab.builder.v1.Event.notice:type_name -> leanlab.builder.v1.Notice
+	47, // 49: leanlab.builder.v1.Event.artifact:type_name -> leanlab.builder.v1.Artifact
+	41, // 50: leanlab.builder.v1.Event.usage:type_name -> leanlab.builder.v1.Usage
+	29, // 51: leanlab.builder.v1.Notice.diagnostic:type_name -> leanlab.builder.v1.Diagnostic
+	33, // 52: leanlab.builder.v1.BuildRequest.SourcesEntry.value:type_name -> leanlab.builder.v1.FetchedSource
+	1,  // 53: leanlab.builder.v1.Builder.Describe:input_type -> leanlab.builder.v1.DescribeRequest
+	3,  // 54: leanlab.builder.v1.Builder.Probe:input_type -> leanlab.builder.v1.ProbeRequest
+	5,  // 55: leanlab.builder.v1.Builder.Validate:input_type -> leanlab.builder.v1.ValidateRequest
+	7,  // 56: leanlab.builder.v1.Builder.Plan:input_type -> leanlab.builder.v1.PlanRequest
+	9,  // 57: leanlab.builder.v1.Builder.Build:input_type -> leanlab.builder.v1.BuildRequest
+	12, // 58: leanlab.builder.v1.Builder.Package:input_type -> leanlab.builder.v1.PackageRequest
+	15, // 59: leanlab.builder.v1.Builder.Resolve:input_type -> leanlab.builder.v1.ResolveRequest
+	18, // 60: leanlab.builder.v1.Builder.Stop:input_type -> leanlab.builder.v1.StopRequest
+	2,  // 61: leanlab.builder.v1.Builder.Describe:output_type -> leanlab.builder.v1.DescribeResponse
+	4,  // 62: leanlab.builder.v1.Builder.Probe:output_type -> leanlab.builder.v1.ProbeResponse
+	6,  // 63: leanlab.builder.v1.Builder.Validate:output_type -> leanlab.builder.v1.ValidateResponse
+	8,  // 64: leanlab.builder.v1.Builder.Plan:output_type -> leanlab.builder.v1.PlanResponse
+	10, // 65: leanlab.builder.v1.Builder.Build:output_type -> leanlab.builder.v1.BuildResponse
+	13, // 66: leanlab.builder.v1.Builder.Package:output_type -> leanlab.builder.v1.PackageResponse
+	16, // 67: leanlab.builder.v1.Builder.Resolve:output_type -> leanlab.builder.v1.ResolveResponse
+	19, // 68: leanlab.builder.v1.Builder.Stop:output_type -> leanlab.builder.v1.StopResponse
+	61, // [61:69] is the sub-list for method output_type
+	53, // [53:61] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_builder_proto_init() }
@@ -3409,7 +3485,7 @@ func file_builder_proto_init() {
 		(*PackageResponse_Event)(nil),
 		(*PackageResponse_Result)(nil),
 	}
-	file_builder_proto_msgTypes[38].OneofWrappers = []any{
+	file_builder_proto_msgTypes[39].OneofWrappers = []any{
 		(*Event_Log)(nil),
 		(*Event_Progress)(nil),
 		(*Event_StepStarted)(nil),
@@ -3424,7 +3500,7 @@ func file_builder_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_builder_proto_rawDesc), len(file_builder_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   51,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -330,9 +330,9 @@ func (r *recorder) check(out string) error {
 // the home and temporary directories of a process, the definition's root.
 type bystanders map[string]map[string]string
 
-// watchBystanders points the process at empty directories and remembers those
-// and root as they are.
-func watchBystanders(t *testing.T, root string) bystanders {
+// watchBystanders points the process at empty directories and remembers those,
+// and the definition's directories, as they are.
+func watchBystanders(t *testing.T, def builder.Definition) bystanders {
 	t.Helper()
 	b := bystanders{}
 	dirs, err := makeDirs(t.TempDir(), "home", "tmp", "cwd")
@@ -344,7 +344,11 @@ func watchBystanders(t *testing.T, root string) bystanders {
 	t.Setenv("TMPDIR", dirs[1])
 	t.Chdir(dirs[2])
 	// Of the root, what belongs to definitions: the rest can be large.
-	for _, dir := range append(dirs, filepath.Join(root, "kernel-configs"), filepath.Join(root, "overlays")) {
+	dirs = append(dirs, filepath.Join(def.Root, "kernel-configs"), filepath.Join(def.Root, "overlays"))
+	if def.App != nil {
+		dirs = append(dirs, def.App.Path)
+	}
+	for _, dir := range dirs {
 		b[dir] = snapshot(dir)
 	}
 	return b

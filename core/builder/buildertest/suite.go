@@ -44,7 +44,7 @@ type BadConfig struct {
 }
 
 // Change is a block and the ids of the steps whose result it can change: they
-// must say so in Inputs, Sources or the series of a source. The other steps
+// must say so in Inputs, Sources, App or the series of a source. The other steps
 // must be the same as before; those that only need a changed one need not be
 // listed, since the host follows Needs.
 type Change struct {
@@ -69,7 +69,7 @@ func Suite(t *testing.T, start Start, c Case) {
 	c.Definition.Config = config
 
 	built, cancelled := t.TempDir(), t.TempDir() // before TMPDIR is another
-	bystanders := watchBystanders(t, c.Definition.Root)
+	bystanders := watchBystanders(t, c.Definition)
 	for _, part := range []struct {
 		name  string
 		check func(context.Context, builder.Builder, Case) error
@@ -345,7 +345,14 @@ func checkPlan(ctx context.Context, b builder.Builder, c Case) error {
 		if s.Title == "" {
 			errs = append(errs, fmt.Errorf("Plan: step %q has no title", s.ID))
 		}
+		if s.App && c.Definition.App == nil {
+			errs = append(errs, fmt.Errorf("Plan: step %q reads the app's directory, and the definition has no app", s.ID))
+		}
 		for name, value := range s.Inputs {
+			if app := c.Definition.App; app != nil && strings.Contains(value, app.Path) {
+				errs = append(errs, fmt.Errorf("Plan: input %q of step %q holds the path of the app: "+
+					"the same app elsewhere would have another key; set App, for the digest of what is there", name, s.ID))
+			}
 			if len(c.Definition.Root) > 1 && strings.Contains(value, c.Definition.Root) {
 				errs = append(errs, fmt.Errorf("Plan: input %q of step %q holds the path of the definition's Root: "+
 					"the same build elsewhere would have another key; give a digest of what is there", name, s.ID))
@@ -367,7 +374,7 @@ func declared(plan *builder.Plan) map[string]string {
 	}
 	all := make(map[string]string)
 	for _, s := range plan.Steps {
-		var own []string
+		own := []string{fmt.Sprintf("app %t", s.App)}
 		for name, value := range s.Inputs {
 			own = append(own, "input "+name+"="+value)
 		}

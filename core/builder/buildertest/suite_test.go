@@ -159,6 +159,19 @@ func TestBrokenBuilderIsFoundOut(t *testing.T) {
 				return &builder.Plan{Steps: []builder.Step{{ID: "s", Title: "S", Inputs: map[string]string{"in": def.Root + "/x"}}}}
 			}
 		}, checkPlan, "holds the path of the definition's Root"},
+		{"an app that is not there", func(s *subject) {
+			s.plan = func(*builder.Definition) *builder.Plan {
+				return &builder.Plan{Steps: []builder.Step{{ID: "s", Title: "S", App: true}}}
+			}
+		}, checkPlan, `step "s" reads the app's directory, and the definition has no app`},
+		{"the app's path in a key", func(s *subject) {
+			s.plan = func(def *builder.Definition) *builder.Plan {
+				return &builder.Plan{Steps: []builder.Step{{ID: "s", Title: "S", App: true, Inputs: map[string]string{"in": def.App.Path}}}}
+			}
+		}, func(ctx context.Context, b builder.Builder, c Case) error {
+			c.Definition.App = &builder.App{Path: "/app"}
+			return checkPlan(ctx, b, c)
+		}, "holds the path of the app"},
 		{"undeclared input", func(s *subject) {
 			s.plan = func(*builder.Definition) *builder.Plan {
 				return &builder.Plan{Steps: []builder.Step{{ID: "first", Title: "F"}, {ID: "last", Title: "L"}}}
@@ -217,7 +230,7 @@ func TestBrokenBuilderIsFoundOut(t *testing.T) {
 }
 
 func TestWritingElsewhereIsNoticed(t *testing.T) {
-	watched := watchBystanders(t, t.TempDir())
+	watched := watchBystanders(t, builder.Definition{Root: t.TempDir()})
 	if err := watched.check(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package definition
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -197,6 +198,13 @@ func (d *Definitions) VM(name string) (*VM, error) {
 // root is the absolute directory that holds kernel-configs/ and overlays/;
 // config is the result of DecodeConfig.
 func (vm *VM) ForPlugin(root string, config []byte) *builder.Definition {
+	var app *builder.App
+	if vm.App != nil {
+		app = &builder.App{Path: vm.App.Path, Release: vm.App.Release}
+		if !filepath.IsAbs(app.Path) {
+			app.Path = filepath.Join(root, app.Path)
+		}
+	}
 	return &builder.Definition{
 		VM:       vm.Name,
 		Arch:     vm.Arch,
@@ -204,6 +212,7 @@ func (vm *VM) ForPlugin(root string, config []byte) *builder.Definition {
 		OTP:      vm.OTP,
 		Elixir:   vm.Elixir,
 		Console:  vm.App == nil,
+		App:      app,
 		Config:   config,
 		Hostname: vm.Hostname,
 		Output:   builder.Output{Root: vm.Output.Root, Compression: vm.Output.Compression},

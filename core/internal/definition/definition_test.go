@@ -137,6 +137,7 @@ func TestEveryAttributeArrives(t *testing.T) {
 	forPlugin := got.ForPlugin("/root", []byte(`{}`))
 	wantPlugin := builder.Definition{
 		VM: "full", Arch: "aarch64", Root: "/root", OTP: got.OTP, Elixir: "1.19", Config: []byte(`{}`), Hostname: "box-1",
+		App:    &builder.App{Path: "/root/my/app", Release: "web"},
 		Output: builder.Output{Root: "disk", Compression: "xz"},
 	}
 	if !reflect.DeepEqual(*forPlugin, wantPlugin) {
@@ -177,10 +178,10 @@ func TestAnAppWithoutAPathIsAConsole(t *testing.T) {
 			}
 		}`
 	vm := only(t, load(t, text, Options{Vars: []string{"app="}}))
-	if vm.App != nil || vm.User != "root" || vm.Env["TERM"] != "vt100" || !vm.ForPlugin("/", nil).Console {
+	if vm.App != nil || vm.User != "root" || vm.Env["TERM"] != "vt100" || !vm.ForPlugin("/", nil).Console || vm.ForPlugin("/", nil).App != nil {
 		t.Errorf("got %+v", vm)
 	}
-	if vm := only(t, load(t, text, Options{Vars: []string{"app=x"}})); vm.App == nil || vm.ForPlugin("/", nil).Console {
+	if vm := only(t, load(t, text, Options{Vars: []string{"app=x"}})); vm.App == nil || vm.ForPlugin("/", nil).Console || vm.ForPlugin("/", nil).App.Path != "/x" {
 		t.Errorf("got %+v", vm)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/somebloke1/elixir-lean-lab/core/builder"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/store"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/ui"
 	"github.com/somebloke1/elixir-lean-lab/core/otp"
@@ -33,8 +34,8 @@ type appResult struct {
 
 func (r *appResult) dir() string { return r.at }
 
-// buildApp compiles the app's release with the machine's toolchain. Without an
-// app, a release that the machine brings is the one.
+// buildApp compiles the app's release with the machine's toolchain, unless the
+// machine brings the release.
 func (e *Engine) buildApp(ctx context.Context, m *stepResults) (*appResult, error) {
 	if e.bringsRelease(m) {
 		released, err := otp.ReadRelease(m.path(m.Release))
@@ -93,9 +94,10 @@ func readApp(entry *store.Entry) (*appResult, error) {
 	return r, nil
 }
 
-// bringsRelease says that nothing is compiled.
+// bringsRelease says that nothing is compiled: there is no app, or the machine's
+// release was made from it.
 func (e *Engine) bringsRelease(m *stepResults) bool {
-	return e.VM.App == nil && m.Release.Step != ""
+	return m.Release.Step != "" && (e.VM.App == nil || e.graph[m.Release.Step].App)
 }
 
 // console says that the VM is an iex prompt.
@@ -127,13 +129,35 @@ func (e *Engine) appStep(m *stepResults) (store.Step, error) {
 		inputs["console"] = strings.Join(e.VM.Lean.Keep, " ")
 		return store.Step{Kind: "app", Scope: e.VM.Name, Inputs: inputs}, nil
 	}
-	digest, err := e.Store.DigestTree(e.appDir(), notSource)
-	if err != nil {
-		return store.Step{}, fmt.Errorf("app.path %s: %w", e.appDir(), err)
+	var err error
+	if inputs["app"], err = e.digestApp(); err != nil {
+		return store.Step{}, err
 	}
-	inputs["app"] = digest
 	inputs["release"] = e.VM.App.Release
 	return e.withOutside(store.Step{Kind: "app", Scope: e.VM.Name, Inputs: inputs})
+}
+
+// digestApp digests the app's directory.
+func (e *Engine) digestApp() (string, error) {
+	digest, err := e.Store.DigestTree(e.appDir(), notSource)
+	if err != nil {
+		return "", fmt.Errorf("app.path %s: %w", e.appDir(), err)
+	}
+	return digest, nil
+}
+
+// digestAppForSteps digests the app's directory for those steps of the plan that
+// read it. It is done once: what a step is known by must not change while it runs.
+func (e *Engine) digestAppForSteps() (err error) {
+	i := slices.IndexFunc(e.plan.Steps, func(s builder.Step) bool { return s.App })
+	switch {
+	case i < 0:
+		return nil
+	case e.VM.App == nil:
+		return fmt.Errorf("%s: step %q reads the app's directory, and vm %q has no app", e.pluginPath, e.plan.Steps[i].ID, e.VM.Name)
+	}
+	e.appDigest, err = e.digestApp()
+	return err
 }
 
 // withOutside adds what the app is compiled from outside its directory to the
@@ -215,9 +239,5 @@ func (e *Engine) appDir() string {
 	return filepath.Join(e.Dir, e.VM.App.Path)
 }
 
-// notSource are the parts of a project's directory that a release does not come
-// from: what tools make, and what editors and version control keep.
-func notSource(rel string, d fs.DirEntry) bool {
-	made := []string{"_build", "cover", "doc", ".git", ".elixir_ls", ".lexical", "node_modules", "erl_crash.dump"}
-	return slices.Contains(made, d.Name())
-}
+// notSource leaves out of a project's directory what a release does not come from.
+func notSource(_ string, d fs.DirEntry) bool { return builder.NotSource(d.Name()) }

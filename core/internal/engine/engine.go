@@ -50,6 +50,8 @@ type Engine struct {
 	graph      map[string]builder.Step
 	fetching   sync.Map // source name → its ui.Step
 
+	appDigest string // of the app's directory, when a step of the plan reads it
+
 	hostChecked bool
 	brought     bool // the machine brought the release
 }

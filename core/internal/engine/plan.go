@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/somebloke1/elixir-lean-lab/core/builder"
 	"github.com/somebloke1/elixir-lean-lab/core/internal/store"
 )
 
@@ -71,6 +73,9 @@ func (e *Engine) writeHostSteps(ctx context.Context, w io.Writer) error {
 		if host.id == "app" && m != nil && e.bringsRelease(m) {
 			previous = m.entries[m.Release.Step].Key
 			continue
+		}
+		if host.id == "app" && m == nil && slices.ContainsFunc(e.plan.Steps, func(s builder.Step) bool { return s.App }) {
+			continue // which most likely makes the release
 		}
 		if !known {
 			fmt.Fprintf(w, "  then    %-9s %s\n", host.id, host.title)

@@ -97,6 +97,9 @@ func (e *Engine) prepare(ctx context.Context) error {
 	for _, s := range plan.Steps {
 		e.graph[s.ID] = s
 	}
+	if err := e.digestAppForSteps(); err != nil {
+		return err
+	}
 	return e.openSources()
 }
 

@@ -87,7 +87,7 @@ func (e *Engine) runSteps(ctx context.Context) (*stepResults, error) {
 	for i, s := range e.plan.Steps {
 		r.entries[s.ID] = entries[i]
 	}
-	return r, r.readMachine()
+	return r, e.readMachine(r)
 }
 
 // machineInStore is the machine as the definition stands now, without running a
@@ -104,7 +104,7 @@ func (e *Engine) machineInStore() (*stepResults, error) {
 		}
 		r.entries[s.ID] = entry
 	}
-	return r, r.readMachine()
+	return r, e.readMachine(r)
 }
 
 // todo lists the steps that are not in the store.
@@ -127,6 +127,9 @@ func (e *Engine) storeStep(s builder.Step) store.Step {
 	}
 	for _, name := range s.Sources {
 		inputs["source "+name] = e.releases[name].SHA256
+	}
+	if s.App {
+		inputs["app"] = e.appDigest
 	}
 	for _, id := range s.Needs {
 		inputs["step "+id] = e.storeStep(e.graph[id]).Key()
@@ -187,7 +190,7 @@ func (e *Engine) fetched(ctx context.Context, name string) (builder.FetchedSourc
 	return builder.FetchedSource{}, fmt.Errorf("%s: a step reads source %q, which the plan does not list", e.pluginPath, name)
 }
 
-func (r *stepResults) readMachine() error {
+func (e *Engine) readMachine(r *stepResults) error {
 	path := filepath.Join(r.entries[r.last].Dir, machineFile)
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -196,6 +199,7 @@ func (r *stepResults) readMachine() error {
 	if err := json.Unmarshal(data, &r.Machine); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	brings := e.bringsRelease(r)
 	for _, part := range []struct {
 		what     string
 		ref      builder.Ref
@@ -203,7 +207,7 @@ func (r *stepResults) readMachine() error {
 	}{
 		{"kernel", r.Kernel, false}, {"rootfs", r.Rootfs, false},
 		// What compiles the app, unless there is a release.
-		{"toolchain.otp", r.Toolchain.OTP, r.Release.Step != ""}, {"toolchain.elixir", r.Toolchain.Elixir, r.Release.Step != ""},
+		{"toolchain.otp", r.Toolchain.OTP, brings}, {"toolchain.elixir", r.Toolchain.Elixir, brings},
 		{"toolchain.target", r.Toolchain.Target, true}, {"release", r.Release, true},
 	} {
 		if r.entries[part.ref.Step] == nil && !(part.optional && part.ref.Step == "") {
