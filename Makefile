@@ -109,7 +109,7 @@ test-unit: ## the fast part: formatting, vet, and tests that build no VM
 # find what it needs says so and skips. The first build is for the kernel of disk
 # roots, which a test takes from the store.
 .PHONY: test-vm
-test-vm: $(BINARIES) build/test-musl-beam/beam.smp ## the default VM, built and booted, and every test that boots or runs one
+test-vm: $(BINARIES) build/test-musl-beam/beam.smp test-engines ## the default VM, built and booted, and every test that boots or runs one
 	bin/leanlab build --install -f hcl/custom.hcl --var root=disk --no-proof --progress plain
 	bin/leanlab build --install -f hcl/custom.hcl --progress plain
 	rm -rf build/test-sources && mkdir -p build/test-sources/linux build/test-sources/busybox
@@ -126,6 +126,13 @@ test-vm: $(BINARIES) build/test-musl-beam/beam.smp ## the default VM, built and 
 	LEANLAB_TEST_BUSYBOX=$(CURDIR)/build/test-sources/busybox \
 	LEANLAB_TEST_PEER=1 \
 	$(GO) test -timeout 60m ./core/... ./plugins/...
+
+# The container engines that plugins/alpine is tested with, and what is in their images.
+ENGINES := podman buildah busybox-static
+.PHONY: test-engines
+test-engines:
+	@dpkg -s $(ENGINES) >/dev/null 2>&1 || $$(test $$(id -u) = 0 || echo sudo -n) apt-get install -q -y --no-install-recommends $(ENGINES) || \
+		echo 'leanlab: tests with container engines are skipped; for them: sudo apt-get install $(ENGINES)' >&2
 
 # A BEAM as Alpine has it, for the tests' own Alpine packages.
 build/test-musl-beam/beam.smp: plugins/alpine/testdata/musl-beam.sh | $(BINARIES)

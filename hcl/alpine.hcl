@@ -5,6 +5,7 @@
 #   make vm STRATEGY=alpine                              the example app
 #   make vm STRATEGY=alpine APP=path/to/mix/project      yours
 #   make vm STRATEGY=alpine VARS='packages=["tzdata"]'   with more of Alpine
+#   make vm STRATEGY=alpine VARS=engine=podman           compiled in a container, for NIFs
 
 leanlab {
   required_version = ">= 0.1"
@@ -20,6 +21,12 @@ variable "arch" {
   type        = string
   default     = "x86_64"
   description = "x86_64 or aarch64."
+}
+
+variable "engine" {
+  type        = string
+  default     = "apk"
+  description = "apk: leanlab unpacks the packages; podman or buildah: containers/alpine/Dockerfile is built."
 }
 
 variable "release" {
@@ -107,6 +114,7 @@ vm "alpine" {
   }
 
   alpine {
+    engine    = var.engine
     release   = var.release
     packages  = var.packages
     mirrors   = var.mirrors

@@ -16,18 +16,23 @@ import (
 
 // config is the block `alpine { … }` of a definition.
 type config struct {
-	Base         string       `json:"base"`
-	Image        string       `json:"image"`
-	Release      string       `json:"release"`
-	Packages     []string     `json:"packages"`
-	Mirrors      []string     `json:"mirrors"`
-	Keys         []string     `json:"keys"`
-	Repositories []repository `json:"repository"`
-	Kernel       string       `json:"kernel"`
-	Linux        string       `json:"linux"`
-	Fragments    []string     `json:"fragments"`
-	Overlays     []string     `json:"overlays"`
-	Cmdline      string       `json:"cmdline"`
+	Base         string            `json:"base"`
+	Engine       string            `json:"engine"`
+	Dockerfile   string            `json:"dockerfile"`
+	Target       string            `json:"target"`
+	BuildArgs    map[string]string `json:"build_args"`
+	Secrets      map[string]string `json:"secrets"`
+	Image        string            `json:"image"`
+	Release      string            `json:"release"`
+	Packages     []string          `json:"packages"`
+	Mirrors      []string          `json:"mirrors"`
+	Keys         []string          `json:"keys"`
+	Repositories []repository      `json:"repository"`
+	Kernel       string            `json:"kernel"`
+	Linux        string            `json:"linux"`
+	Fragments    []string          `json:"fragments"`
+	Overlays     []string          `json:"overlays"`
+	Cmdline      string            `json:"cmdline"`
 }
 
 // repository is a block `repository { … }`: packages besides Alpine's own.
@@ -35,6 +40,12 @@ type repository struct {
 	URL  string   `json:"url"`
 	Keys []string `json:"keys"`
 }
+
+// Defaults that other code compares with.
+const (
+	alpineMirror      = "https://dl-cdn.alpinelinux.org/alpine"
+	defaultDockerfile = "containers/alpine/Dockerfile"
+)
 
 // Values of base.
 const (
@@ -58,13 +69,23 @@ func (alpine) Describe() builder.Description {
 			Attributes: []builder.Attribute{
 				{Name: "base", Type: "string", Default: `"alpine"`,
 					Doc: "alpine: Alpine's packages; oci: a container image as the root, to which the app is added, or whose release runs where no app is named."},
+				{Name: "engine", Type: "string", Default: `"apk"`,
+					Doc: "apk: leanlab unpacks Alpine's packages and compiles the app; podman or buildah: that engine builds root and release from a Dockerfile."},
+				{Name: "dockerfile", Type: "string", Default: `"` + defaultDockerfile + `"`,
+					Doc: "The engine's Dockerfile. Its context is the app's directory; its last stage is the root, with a release in it."},
+				{Name: "target", Type: "string", Default: `""`,
+					Doc: "Which of the Dockerfile's stages is the root; the last one where this is empty."},
+				{Name: "build_args", Type: "map(string)", Default: `{}`,
+					Doc: "Values of the Dockerfile's ARGs, beside those that the definition gives."},
+				{Name: "secrets", Type: "map(string)", Default: `{}`,
+					Doc: "Files for RUN --mount=type=secret, by id. They are in no layer, and not in the cache's keys."},
 				{Name: "image", Type: "string",
 					Doc: "The image of base = \"oci\": REGISTRY/NAME:TAG, or docker-archive:FILE, oci-archive:FILE, oci:DIRECTORY, docker-daemon:NAME."},
 				{Name: "release", Type: "string", Default: `"3.22"`,
 					Doc: "Alpine's release series, 3.18 or later."},
 				{Name: "packages", Type: "list(string)", Default: `[]`,
 					Doc: "Packages to install besides musl, BusyBox and BEAM, as apk add takes them: \"curl\", \"tzdata>2024\"."},
-				{Name: "mirrors", Type: "list(string)", Default: `["https://dl-cdn.alpinelinux.org/alpine"]`,
+				{Name: "mirrors", Type: "list(string)", Default: `["` + alpineMirror + `"]`,
 					Doc: "Where Alpine's repositories are, tried in this order: URLs or directories that hold v3.22/main and so on."},
 				{Name: "keys", Type: "list(string)", Default: `[]`,
 					Doc: "Public keys that sign the main and community repositories: files named as the signatures name them. Empty: Alpine's own."},
@@ -132,6 +153,12 @@ func (alpine) Validate(_ context.Context, def *builder.Definition) (builder.Diag
 	default:
 		wrong("Unknown base", fmt.Sprintf("%q is neither \"alpine\" nor \"oci\".", c.Base), "base")
 	}
+	switch c.Engine {
+	case engineAPK, enginePodman, engineBuildah:
+		ds = append(ds, c.checkContainer(def)...)
+	default:
+		wrong("Unknown engine", fmt.Sprintf("%q is none of \"apk\", \"podman\" and \"buildah\".", c.Engine), "engine")
+	}
 	if summary, detail := checkRelease(c.Release); summary != "" {
 		wrong(summary, detail, "release")
 	}
@@ -179,7 +206,7 @@ func (alpine) Validate(_ context.Context, def *builder.Definition) (builder.Diag
 		wrong("Unknown kernel", fmt.Sprintf("%q is neither \"custom\", our own, nor \"alpine\", the package linux-virt.", c.Kernel), "kernel")
 	}
 	ds = append(ds, rootfs.CheckOverlays(def.Root, "overlays", c.Overlays)...)
-	if c.Base == baseAlpine && (def.OTP.Emulator != "jit" || def.OTP.Link != "dynamic") {
+	if c.Base == baseAlpine && !c.container() && (def.OTP.Emulator != "jit" || def.OTP.Link != "dynamic") {
 		wrong("Alpine's BEAM is another", fmt.Sprintf("The packages hold an emulator with the JIT, dynamically linked; the definition asks for emulator = %q and link = %q. Write otp { emulator = \"jit\", link = \"dynamic\" }, or take strategy = \"custom\".",
 			def.OTP.Emulator, def.OTP.Link))
 	}

@@ -86,11 +86,7 @@ func (c config) imageSource(def *builder.Definition) (builder.Source, error) {
 	if err != nil {
 		return builder.Source{}, err
 	}
-	series := ref.Identifier()
-	if _, hex, ok := strings.Cut(series, ":"); ok { // a digest
-		series = hex[:12]
-	}
-	return builder.Source{Name: sourceImage, Series: series, Selection: c.Image + " for " + platform(def.Arch)}, nil
+	return referenceSource(sourceImage, c.Image, ref, def.Arch), nil
 }
 
 // platform is an architecture as images name it.
@@ -100,16 +96,42 @@ func goarch(arch string) string {
 	return map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[arch]
 }
 
+// wantedImage is an image to resolve, and who names it.
+type wantedImage struct {
+	ref   string
+	where string   // "Dockerfile:3: ", or nothing
+	path  []string // in the strategy's block
+}
+
+// wanted is the image that a source stands for.
+func (c config) wanted(req *builder.ResolveRequest) (wantedImage, error) {
+	if !c.container() {
+		return wantedImage{ref: c.Image, path: []string{"image"}}, nil
+	}
+	ref, _, _ := strings.Cut(req.Source.Selection, " ")
+	d, _, err := c.readDockerfile(req.Definition)
+	if err != nil {
+		return wantedImage{}, err
+	}
+	w := wantedImage{ref: ref, path: []string{"dockerfile"}}
+	for _, image := range d.images {
+		if image.ref == ref {
+			w.where = fmt.Sprintf("%s:%d: ", d.path, image.line)
+		}
+	}
+	return w, nil
+}
+
 // resolveImage answers which files an image consists of: the index that its name
 // stands for, the manifest for the platform, its configuration and layers. All but
 // the first are known by their digests.
-func resolveImage(req *builder.ResolveRequest, c config) (*builder.Resolution, error) {
-	ref, err := parseReference(c.Image)
+func resolveImage(req *builder.ResolveRequest, w wantedImage) (*builder.Resolution, error) {
+	ref, err := parseReference(w.ref)
 	if err != nil {
 		return nil, err
 	}
 	repository := "oci://" + ref.Context().Name()
-	sum := sha256.Sum256([]byte(c.Image))
+	sum := sha256.Sum256([]byte(w.ref))
 	top := builder.RemoteFile{Name: "image-" + hex.EncodeToString(sum[:8]) + ".json", URL: repository + "/manifests/" + ref.Identifier()}
 	if digest, ok := strings.CutPrefix(ref.Identifier(), "sha256:"); ok {
 		top.SHA256 = digest
@@ -120,11 +142,11 @@ func resolveImage(req *builder.ResolveRequest, c config) (*builder.Resolution, e
 	}
 	var index v1.IndexManifest
 	if err := readJSON(req.Fetched[top.Name], &index); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Image, err)
+		return nil, fmt.Errorf("%s: %w", w.ref, err)
 	}
 	manifestFile := top
 	if len(index.Manifests) > 0 {
-		chosen, d := choosePlatform(c, index.Manifests, req.Definition.Arch)
+		chosen, d := choosePlatform(w, index.Manifests, req.Definition.Arch)
 		if d != nil {
 			return &builder.Resolution{Diagnostics: builder.Diagnostics{*d}}, nil
 		}
@@ -134,19 +156,19 @@ func resolveImage(req *builder.ResolveRequest, c config) (*builder.Resolution, e
 			return &builder.Resolution{Files: files}, nil
 		}
 	}
-	parts, err := imageParts(c, repository, req.Fetched[manifestFile.Name])
+	parts, err := imageParts(repository, req.Fetched[manifestFile.Name])
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Image, err)
+		return nil, fmt.Errorf("%s: %w", w.ref, err)
 	}
 	if files = append(files, parts...); !all(files, req.Fetched) {
 		return &builder.Resolution{Files: files}, nil
 	}
 	var conf v1.ConfigFile
 	if err := readJSON(req.Fetched[parts[0].Name], &conf); err != nil {
-		return nil, fmt.Errorf("%s: its configuration: %w", c.Image, err)
+		return nil, fmt.Errorf("%s: its configuration: %w", w.ref, err)
 	}
 	if conf.Architecture != goarch(req.Definition.Arch) || conf.OS != "linux" {
-		return &builder.Resolution{Diagnostics: builder.Diagnostics{otherPlatform(c, req.Definition.Arch, conf.OS+"/"+conf.Architecture)}}, nil
+		return &builder.Resolution{Diagnostics: builder.Diagnostics{otherPlatform(w, req.Definition.Arch, conf.OS+"/"+conf.Architecture)}}, nil
 	}
 	// By its digest the manifest is there also when the tag has moved on.
 	hex, err := fileDigest(req.Fetched[manifestFile.Name])
@@ -155,7 +177,7 @@ func resolveImage(req *builder.ResolveRequest, c config) (*builder.Resolution, e
 }
 
 // choosePlatform picks the manifest for an architecture.
-func choosePlatform(c config, manifests []v1.Descriptor, arch string) (v1.Descriptor, *builder.Diagnostic) {
+func choosePlatform(w wantedImage, manifests []v1.Descriptor, arch string) (v1.Descriptor, *builder.Diagnostic) {
 	var has []string
 	for _, m := range manifests {
 		if m.Platform == nil || m.Platform.OS == "unknown" { // an attestation
@@ -166,18 +188,18 @@ func choosePlatform(c config, manifests []v1.Descriptor, arch string) (v1.Descri
 		}
 		has = append(has, m.Platform.String())
 	}
-	d := otherPlatform(c, arch, strings.Join(has, ", "))
+	d := otherPlatform(w, arch, strings.Join(has, ", "))
 	return v1.Descriptor{}, &d
 }
 
-func otherPlatform(c config, arch, has string) builder.Diagnostic {
+func otherPlatform(w wantedImage, arch, has string) builder.Diagnostic {
 	return builder.Diagnostic{Summary: "The image is for another architecture",
-		Detail: fmt.Sprintf("%s is there for %s; the definition asks for %s, which is %s. Change arch, or take another image.", c.Image, has, arch, platform(arch)),
-		Path:   []string{"image"}}
+		Detail: fmt.Sprintf("%s%s is there for %s; the definition asks for %s, which is %s. Change arch, or take another image.", w.where, w.ref, has, arch, platform(arch)),
+		Path:   w.path}
 }
 
 // imageParts are the configuration and the layers that a manifest names.
-func imageParts(c config, repository, file string) ([]builder.RemoteFile, error) {
+func imageParts(repository, file string) ([]builder.RemoteFile, error) {
 	var m v1.Manifest
 	if err := readJSON(file, &m); err != nil {
 		return nil, err

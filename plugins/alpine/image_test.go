@@ -369,7 +369,7 @@ func FuzzManifest(f *testing.F) {
 		if err := os.WriteFile(file, text, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		parts, err := imageParts(config{}, "oci://example.org/a", file)
+		parts, err := imageParts("oci://example.org/a", file)
 		for _, p := range parts {
 			if err == nil && len(p.SHA256) != 64 {
 				t.Errorf("%+v", p)

@@ -33,8 +33,8 @@ func buildImageRoot(ctx context.Context, req *builder.BuildRequest, c config, ev
 }
 
 // containerFiles are what container engines leave in a root for themselves: marks,
-// and files that they mount over when a container runs.
-var containerFiles = []string{"/.dockerenv", "/run/.containerenv", "/etc/mtab"}
+// and what they mount over when a container runs.
+var containerFiles = []string{"/.dockerenv", "/run/.containerenv", "/run/secrets", "/etc/mtab"}
 
 // dropContainers takes away what only a container has. /dev is the kernel's in a
 // VM, and an empty resolv.conf, which engines mount over, would hide the DHCP

@@ -49,7 +49,14 @@ func (alpine) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan,
 		plan.Sources = append(plan.Sources, builder.Source{Name: "erlang", Series: def.OTP.Version}, builder.Source{Name: "elixir", Series: def.Elixir})
 		plan.Steps = append(plan.Steps, otp.HostStep(stepOTP, def, hostVersion), otp.ElixirStep(stepElixir, stepOTP, def))
 	}
+	var root builder.Step
 	switch transport, _ := c.localImage(); {
+	case c.container():
+		var images []builder.Source
+		if root, images, err = containerStep(def, c); err != nil {
+			return nil, err
+		}
+		plan.Sources = append(plan.Sources, images...)
 	case c.Base == baseAlpine:
 		plan.Sources = append(plan.Sources, builder.Source{Name: sourceAlpine, Series: c.Release, Selection: c.selection(def)})
 	case transport == "":
@@ -59,9 +66,10 @@ func (alpine) Plan(ctx context.Context, def *builder.Definition) (*builder.Plan,
 		}
 		plan.Sources = append(plan.Sources, image)
 	}
-	root, err := rootStep(ctx, def, c)
-	if err != nil {
-		return nil, err
+	if !c.container() {
+		if root, err = rootStep(ctx, def, c); err != nil {
+			return nil, err
+		}
 	}
 	plan.Steps = append(plan.Steps, root)
 	if c.Kernel == kernelCustom {
@@ -96,7 +104,9 @@ func (c config) selection(def *builder.Definition) string {
 }
 
 // bringsRelease says that the root has a release in it, and nothing is compiled.
-func (c config) bringsRelease(def *builder.Definition) bool { return c.Base == baseOCI && def.Console }
+func (c config) bringsRelease(def *builder.Definition) bool {
+	return c.container() || c.Base == baseOCI && def.Console
+}
 
 func rootStep(ctx context.Context, def *builder.Definition, c config) (builder.Step, error) {
 	if c.Base == baseOCI {

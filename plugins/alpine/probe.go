@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"os/exec"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
 	"github.com/somebloke1/elixir-lean-lab/core/cc"
@@ -16,11 +19,36 @@ func (alpine) Probe(ctx context.Context, def *builder.Definition) ([]builder.Mis
 	if err != nil {
 		return nil, err
 	}
-	needs := slices.Concat(cc.CrossCompiler(def.Arch), cc.Common, cc.HostOTP)
+	needs := slices.Concat(cc.CrossCompiler(def.Arch), cc.Common)
+	if !c.bringsRelease(def) {
+		needs = append(needs, cc.HostOTP...)
+	}
 	if c.Kernel == kernelCustom {
 		needs = append(needs, cc.Kernel...)
 	}
-	return cc.Missing(ctx, needs), nil
+	missing := cc.Missing(ctx, needs)
+	if c.container() {
+		missing = append(missing, missingEngine(ctx, c.Engine)...)
+	}
+	return missing, nil
+}
+
+// missingEngine says that an engine is not there, and which ones are.
+func missingEngine(_ context.Context, engine string) []builder.Missing {
+	if _, err := exec.LookPath(engine); err == nil {
+		return nil
+	}
+	m := builder.Missing{What: engine, Why: "builds the Dockerfile; it was looked for in PATH", Debian: engineDebian[engine], Remedy: "install it"}
+	var others []string
+	for _, other := range []string{enginePodman, engineBuildah} {
+		if _, err := exec.LookPath(other); err == nil && other != engine {
+			others = append(others, strconv.Quote(other))
+		}
+	}
+	if len(others) > 0 {
+		m.Why += "; engine = " + strings.Join(others, " or ") + " would do here"
+	}
+	return []builder.Missing{m}
 }
 
 // nativeEnv is for the compilers of NIFs: musl-gcc links them against musl, which

@@ -314,7 +314,7 @@ func definition(t testing.TB, m *mirror, change func(config map[string]any)) *bu
 	t.Helper()
 	dir := t.TempDir()
 	config := map[string]any{
-		"base": "alpine", "image": "", "release": release, "packages": []string{}, "mirrors": []string{m.URL}, "keys": []string{ours().publicKey(t, dir)},
+		"base": "alpine", "image": "", "engine": "apk", "dockerfile": defaultDockerfile, "target": "", "build_args": map[string]string{}, "secrets": map[string]string{}, "release": release, "packages": []string{}, "mirrors": []string{m.URL}, "keys": []string{ours().publicKey(t, dir)},
 		"repository": []any{}, "kernel": "custom", "linux": "6.12", "fragments": []string{"base"}, "overlays": []string{}, "cmdline": "",
 	}
 	if change != nil {
@@ -346,9 +346,6 @@ func fetch(t testing.TB, def *builder.Definition, o source.Options) (builder.Fet
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Dir == "" {
-		o.Dir = t.TempDir()
-	}
 	req := builder.Source{Name: sourceAlpine, Series: c.Release, Selection: c.selection(def)}
 	if c.Base == baseOCI {
 		if transport, _ := c.localImage(); transport != "" {
@@ -358,8 +355,21 @@ func fetch(t testing.TB, def *builder.Definition, o source.Options) (builder.Fet
 			t.Fatal(err)
 		}
 	}
-	r, paths, err := source.New(o).GetFiles(t.Context(), req, c.mirrors(def), func(ctx context.Context, fetched map[string]string) ([]builder.RemoteFile, bool, error) {
-		req := &builder.ResolveRequest{Definition: def, Source: req, Fetched: fetched, Work: t.TempDir()}
+	return fetchSource(t, def, req, o)
+}
+
+// fetchSource resolves a source as the host does.
+func fetchSource(t testing.TB, def *builder.Definition, wanted builder.Source, o source.Options) (builder.FetchedSource, error) {
+	t.Helper()
+	c, err := decode(def)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	r, paths, err := source.New(o).GetFiles(t.Context(), wanted, c.mirrors(def), func(ctx context.Context, fetched map[string]string) ([]builder.RemoteFile, bool, error) {
+		req := &builder.ResolveRequest{Definition: def, Source: wanted, Fetched: fetched, Work: t.TempDir()}
 		answer, err := alpine{}.Resolve(ctx, req)
 		if err != nil {
 			return nil, false, err

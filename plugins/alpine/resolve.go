@@ -21,8 +21,12 @@ func (alpine) Resolve(ctx context.Context, req *builder.ResolveRequest) (*builde
 	if err != nil {
 		return nil, err
 	}
-	if req.Source.Name == sourceImage {
-		return resolveImage(req, c)
+	if req.Source.Name != sourceAlpine {
+		image, err := c.wanted(req)
+		if err != nil {
+			return nil, err
+		}
+		return resolveImage(req, image)
 	}
 	origins := c.origins(req.Definition)
 	arch := req.Definition.Arch

@@ -50,6 +50,9 @@ func buildRoot(ctx context.Context, req *builder.BuildRequest, ev builder.Events
 	if err != nil {
 		return err
 	}
+	if c.container() {
+		return buildContainerRoot(ctx, req, c, ev)
+	}
 	if c.Base == baseOCI {
 		return buildImageRoot(ctx, req, c, ev)
 	}
