@@ -26,7 +26,7 @@ variable "arch" {
 variable "engine" {
   type        = string
   default     = "apk"
-  description = "apk: leanlab unpacks the packages; podman or buildah: containers/alpine/Dockerfile is built."
+  description = "apk: leanlab unpacks the packages; podman, buildah or docker: containers/alpine/Dockerfile is built."
 }
 
 variable "release" {

@@ -70,7 +70,7 @@ func (alpine) Describe() builder.Description {
 				{Name: "base", Type: "string", Default: `"alpine"`,
 					Doc: "alpine: Alpine's packages; oci: a container image as the root, to which the app is added, or whose release runs where no app is named."},
 				{Name: "engine", Type: "string", Default: `"apk"`,
-					Doc: "apk: leanlab unpacks Alpine's packages and compiles the app; podman or buildah: that engine builds root and release from a Dockerfile."},
+					Doc: "apk: leanlab unpacks Alpine's packages and compiles the app; podman, buildah or docker: that engine builds root and release from a Dockerfile."},
 				{Name: "dockerfile", Type: "string", Default: `"` + defaultDockerfile + `"`,
 					Doc: "The engine's Dockerfile. Its context is the app's directory; its last stage is the root, with a release in it."},
 				{Name: "target", Type: "string", Default: `""`,
@@ -154,10 +154,10 @@ func (alpine) Validate(_ context.Context, def *builder.Definition) (builder.Diag
 		wrong("Unknown base", fmt.Sprintf("%q is neither \"alpine\" nor \"oci\".", c.Base), "base")
 	}
 	switch c.Engine {
-	case engineAPK, enginePodman, engineBuildah:
+	case engineAPK, engineDocker, enginePodman, engineBuildah:
 		ds = append(ds, c.checkContainer(def)...)
 	default:
-		wrong("Unknown engine", fmt.Sprintf("%q is none of \"apk\", \"podman\" and \"buildah\".", c.Engine), "engine")
+		wrong("Unknown engine", fmt.Sprintf("%q is none of \"apk\", \"podman\", \"buildah\" and \"docker\".", c.Engine), "engine")
 	}
 	if summary, detail := checkRelease(c.Release); summary != "" {
 		wrong(summary, detail, "release")

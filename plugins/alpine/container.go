@@ -19,6 +19,7 @@ import (
 // Values of engine: who makes the root.
 const (
 	engineAPK     = "apk" // we do, of packages
+	engineDocker  = "docker"
 	enginePodman  = "podman"
 	engineBuildah = "buildah"
 )
@@ -83,7 +84,7 @@ func (c config) checkContainer(def *builder.Definition) builder.Diagnostics {
 	if !c.container() {
 		for name, given := range map[string]bool{"target": c.Target != "", "build_args": len(c.BuildArgs) > 0, "secrets": len(c.Secrets) > 0, "dockerfile": c.Dockerfile != defaultDockerfile} {
 			if given {
-				say(builder.Error, name, "Of no use without a container engine", "engine = \"apk\" reads no Dockerfile. Write engine = \"podman\" or \"buildah\".")
+				say(builder.Error, name, "Of no use without a container engine", "engine = \"apk\" reads no Dockerfile. Write engine = \"podman\", \"buildah\" or \"docker\".")
 			}
 		}
 		slices.SortFunc(ds, func(a, b builder.Diagnostic) int { return strings.Compare(a.Path[0], b.Path[0]) })
@@ -165,6 +166,10 @@ func (c config) checkUse(d *dockerfile) builder.Diagnostics {
 		if !d.secrets[id] {
 			unused(builder.Warning, []string{"secrets", id}, "RUN --mount=type=secret,id="+id, "")
 		}
+	}
+	if c.Engine == engineDocker && len(d.mounts) > 0 {
+		ds = append(ds, builder.Diagnostic{Summary: "RUN --mount with docker", Path: []string{"engine"},
+			Detail: (&lineError{d.path, d.mounts[0], "RUN --mount, secrets too, needs BuildKit, which is not used: write engine = \"podman\" or \"buildah\"."}).Error()})
 	}
 	return ds
 }

@@ -94,8 +94,8 @@ func export(ctx context.Context, req *builder.BuildRequest, c config, to string,
 	return err
 }
 
-// loadImages makes the Dockerfile's images known to the engine, each by a name
-// that no registry can answer for (RFC 2606, section 2).
+// loadImages makes the Dockerfile's images known to the engine, each by a name of
+// ours.
 func loadImages(ctx context.Context, engine containerEngine, d *dockerfile, req *builder.BuildRequest, ev builder.Events) (map[string]string, error) {
 	sources, err := imageSources(d, req.Definition.Arch)
 	if err != nil {
@@ -106,7 +106,7 @@ func loadImages(ctx context.Context, engine containerEngine, d *dockerfile, req 
 		title := "loading " + image.ref
 		ev.Emit(builder.StepStarted{Title: title})
 		archive := filepath.Join(req.Work, sources[i].Name+".tar")
-		names[image.ref] = ourName(image.ref, req.Sources[sources[i].Name].SHA256)
+		names[image.ref] = engine.prefix() + ourName(image.ref, req.Sources[sources[i].Name].SHA256)
 		err := writeArchive(archive, names[image.ref], filepath.Join(req.Work, sources[i].Name), req.Sources[sources[i].Name])
 		if err == nil {
 			err = engine.load(ctx, archive, ev)
@@ -129,7 +129,7 @@ func ourName(ref, digest string) string {
 	if i := strings.LastIndex(repository, ":"); i > strings.LastIndex(repository, "/") {
 		repository = repository[:i]
 	}
-	return "leanlab.invalid/" + strings.ReplaceAll(repository, ":", "-") + ":" + digest[:12]
+	return strings.ReplaceAll(repository, ":", "-") + ":" + digest[:12]
 }
 
 // writeArchive writes an image as `docker save` would.

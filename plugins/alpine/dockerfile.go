@@ -21,13 +21,15 @@ type dockerfile struct {
 	path   string // as the definition writes it
 	text   []byte
 	stages []instructions.Stage
+	global int             // how many ARGs stand before the first FROM
 	bases  []string        // of each stage what FROM names, after substitution
 	args   map[string]bool // all that an ARG declares
 	images []baseImage     // that it takes from registries, each once
-	// Instructions that cannot be had without a network or without BuildKit or
-	// buildah, by the line of each.
+	// Lines of instructions that cannot be had without a network, or with docker.
 	remoteAdds, mounts []int
 	secrets            map[string]bool // ids that RUN --mount=type=secret names
+
+	again func(text []byte) (*dockerfile, error) // parses another text in the same way
 }
 
 // baseImage is an image that a FROM, COPY --from or RUN --mount=from names.
@@ -63,6 +65,7 @@ func readDockerfile(file, path, target, arch string, args map[string]string) (*d
 
 func parseDockerfile(text []byte, path, target, arch string, args map[string]string) (*dockerfile, error) {
 	d := &dockerfile{path: path, text: text, args: map[string]bool{}, secrets: map[string]bool{}}
+	d.again = func(text []byte) (*dockerfile, error) { return parseDockerfile(text, path, target, arch, args) }
 	parsed, err := parser.Parse(bytes.NewReader(text))
 	if err != nil {
 		return nil, d.locate(err)
@@ -85,6 +88,7 @@ func parseDockerfile(text []byte, path, target, arch string, args map[string]str
 	d.stages = stages[:last+1]
 	lex := shell.NewLex(parsed.EscapeToken)
 	env := platformArgs(arch)
+	d.global = len(global)
 	for _, arg := range global {
 		for _, kv := range arg.Args {
 			d.args[kv.Key] = true
@@ -302,7 +306,18 @@ func (d *dockerfile) rewritten(names map[string]string) ([]byte, error) {
 			}
 		}
 	}
-	return []byte(strings.Join(lines, "\n")), nil
+	text := []byte(strings.Join(lines, "\n"))
+	// A name may be written so that it is not found in the text, in quotes say.
+	after, err := d.again(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, image := range after.images {
+		if _, ok := names[image.ref]; ok {
+			return nil, &lineError{d.path, image.line, fmt.Sprintf("the image %s is written so that it cannot be replaced: write it without quotes and on one line", image.ref)}
+		}
+	}
+	return text, nil
 }
 
 // isStage reports whether a stage before this one has the name.

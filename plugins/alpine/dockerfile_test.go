@@ -123,20 +123,20 @@ COPY --from=Builder / /
 	const want = `# escape=\
 #
 ARG V=3.22
-FROM ours/alpine AS Builder
+FROM leanlab.invalid/alpine:1 AS Builder
 RUN echo FROM docker.io/library/alpine:3.22 --from=docker.io/team/tools:1
-RUN --mount=type=bind,from=ours/tools,target=/t \
+RUN --mount=type=bind,from=leanlab.invalid/tools:1,target=/t \
     --mount=type=bind,from=builder2,target=/u \
     true
-from ours/alpine
-COPY --from=ours/tools --chown=1:1 /a /b
+from leanlab.invalid/alpine:1
+COPY --from=leanlab.invalid/tools:1 --chown=1:1 /a /b
 COPY --from=Builder / /
 `
 	d, err := parse(strings.Replace(text, "from=builder2", "from=docker.io/team/kept:1", 1), "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := d.rewritten(map[string]string{"docker.io/library/alpine:3.22": "ours/alpine", "docker.io/team/tools:1": "ours/tools"})
+	got, err := d.rewritten(map[string]string{"docker.io/library/alpine:3.22": "leanlab.invalid/alpine:1", "docker.io/team/tools:1": "leanlab.invalid/tools:1"})
 	if err != nil {
 		t.Fatal(err)
 	}

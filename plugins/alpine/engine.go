@@ -20,6 +20,8 @@ import (
 // containerEngine builds a Dockerfile. Nothing of what it does is left behind:
 // not in its own storage, and no mount.
 type containerEngine interface {
+	// prefix begins the names that images are loaded under.
+	prefix() string
 	// prepare finds out how it works here. The request's Work is its own.
 	prepare(ctx context.Context, ev builder.Events) error
 	// load makes an image, in a docker archive, known by the name that stands in it.
@@ -53,13 +55,16 @@ func (o buildOptions) flags() []string {
 }
 
 // engineDebian are the packages that bring the engines.
-var engineDebian = map[string]string{enginePodman: "podman", engineBuildah: "buildah"}
+var engineDebian = map[string]string{enginePodman: "podman", engineBuildah: "buildah", engineDocker: "docker.io"}
 
 // newEngine is the engine of a definition.
 func newEngine(c config, req *builder.BuildRequest) (containerEngine, error) {
 	program, err := exec.LookPath(c.Engine)
 	if err != nil {
 		return nil, fmt.Errorf("engine = %q: %w", c.Engine, err)
+	}
+	if c.Engine == engineDocker {
+		return newDocker(program, req), nil
 	}
 	return &podman{name: c.Engine, program: program, arch: req.Definition.Arch, offline: req.Offline, dir: filepath.Join(req.Work, "engine")}, nil
 }
@@ -75,6 +80,8 @@ type podman struct {
 	driver        []string  // --storage-driver, where the usual one does not work
 	isolation     isolation // that works here
 }
+
+func (p *podman) prefix() string { return ourImages }
 
 // isolation is a way to run a RUN.
 type isolation struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,8 +23,11 @@ import (
 // These tests have real engines build real Dockerfiles. Their images come from a
 // registry in this process; in each is Debian's static BusyBox.
 
-// daemonless are the engines that need no daemon.
-var daemonless = []string{enginePodman, engineBuildah}
+// engines are all, and daemonless those that have BuildKit's extensions.
+var (
+	engines    = []string{enginePodman, engineBuildah, engineDocker}
+	daemonless = engines[:2]
+)
 
 // busyboxFile is a static BusyBox of the build host's.
 func busyboxFile(t testing.TB) string {
@@ -42,7 +46,12 @@ func busyboxFile(t testing.TB) string {
 func needEngine(t testing.TB, engine string) {
 	t.Helper()
 	if _, err := exec.LookPath(engine); err != nil {
-		t.Skipf("%v; make test-vm installs it", err)
+		t.Skipf("%v; make test-vm installs podman and buildah", err)
+	}
+	if engine == engineDocker {
+		if why := missingDaemon(t.Context()); why != "" {
+			t.Skip(why)
+		}
 	}
 }
 
@@ -168,6 +177,18 @@ func checkNothingLeft(t testing.TB, work string) {
 	if _, err := os.Stat(filepath.Join(work, "engine")); err == nil {
 		t.Errorf("the engine's storage is left in %s", work)
 	}
+	checkDaemon(t)
+}
+
+// checkDaemon looks for images and containers of builds in Docker's daemon.
+func checkDaemon(t testing.TB) {
+	t.Helper()
+	for _, list := range []string{"image", "container"} {
+		out, _ := exec.Command("docker", list, "ls", "--all").Output() // nothing where there is no daemon
+		if strings.Contains(string(out), "leanlab") {
+			t.Errorf("left in the daemon:\n%s", out)
+		}
+	}
 }
 
 // A build as users write them: stages, COPY --from, arguments, a secret.
@@ -175,6 +196,7 @@ func TestAnEngineBuildsTheRoot(t *testing.T) {
 	host := newRegistry(t)
 	push(t, host+"/team/base:1", shellImage(t, releaseEntries("15.2.7.4")...))
 	push(t, host+"/team/tools:1", shellImage(t, entry{name: "tool", mode: 0o4755, uid: 3, gid: 4, data: "tool"}))
+	const secret = "RUN --mount=type=secret,id=token cat /run/secrets/token | grep -q swordfish"
 	const text = `# syntax=docker/dockerfile:1
 ARG TAG=nonesuch
 FROM REG/team/base:${TAG} AS builder
@@ -184,19 +206,25 @@ ARG COLOUR
 RUN mkdir -p /app/lib/shop-0.1.0/ebin && \
     echo "otp $OTP_VERSION release $RELEASE colour $COLOUR" > /app/lib/built
 COPY . /app/lib/shop-0.1.0/src
-RUN --mount=type=secret,id=token cat /run/secrets/token | grep -q swordfish
+` + secret + `
 COPY --from=REG/team/tools:1 /tool /usr/bin/tool
 RUN mkdir -p /srv && chown 5:6 /srv && chmod 750 /srv
 
 FROM scratch
 COPY --from=builder / /
 `
-	for _, engine := range daemonless {
+	for _, engine := range engines {
 		t.Run(engine, func(t *testing.T) {
 			needEngine(t, engine)
-			def := containerDefinition(t, engine, strings.ReplaceAll(text, "REG", host), func(c map[string]any) {
+			text, seventh := strings.ReplaceAll(text, "REG", host), "7/11 RUN --mount=type=secret"
+			if engine == engineDocker {
+				text, seventh = strings.Replace(text, secret, "RUN true", 1), "7/11 RUN true"
+			}
+			def := containerDefinition(t, engine, text, func(c map[string]any) {
 				c["build_args"] = map[string]string{"TAG": "1", "COLOUR": "puce"}
-				c["secrets"] = map[string]string{"token": "token.txt"}
+				if engine != engineDocker {
+					c["secrets"] = map[string]string{"token": "token.txt"}
+				}
 			})
 			writeFile(t, filepath.Join(def.Root, "token.txt"), []byte("swordfish\n"))
 			writeFile(t, filepath.Join(def.App.Path, ".dockerignore"), []byte("ignored\n"))
@@ -241,7 +269,7 @@ COPY --from=builder / /
 			if err != nil {
 				t.Error(err)
 			}
-			if !slices.ContainsFunc(ev.parts, func(p string) bool { return strings.HasPrefix(p, "7/11 RUN --mount=type=secret") }) {
+			if !slices.ContainsFunc(ev.parts, func(p string) bool { return strings.HasPrefix(p, seventh) }) {
 				t.Errorf("parts are %q", ev.parts)
 			}
 			if !slices.ContainsFunc(ev.lines, func(l string) bool { return strings.HasPrefix(l, engine+" works with ") }) {
@@ -256,7 +284,7 @@ func TestAFailureOfAnEngineIsAtItsLine(t *testing.T) {
 	push(t, host+"/team/base:1", shellImage(t, releaseEntries("15.2.7.4")...))
 	push(t, host+"/team/empty:1", shellImage(t))
 	push(t, host+"/team/new:1", shellImage(t, releaseEntries("16.1")...))
-	for _, engine := range daemonless {
+	for _, engine := range engines {
 		t.Run(engine, func(t *testing.T) {
 			needEngine(t, engine)
 			for _, tt := range []struct{ name, text, want string }{
@@ -277,7 +305,7 @@ func TestAFailureOfAnEngineIsAtItsLine(t *testing.T) {
 // Once locked, a tag may move, and neither registry nor network is needed; what
 // runs in a container has none either.
 func TestAnEngineBuildsOffline(t *testing.T) {
-	for _, engine := range daemonless {
+	for _, engine := range engines {
 		t.Run(engine, func(t *testing.T) {
 			needEngine(t, engine)
 			host := newRegistry(t)
@@ -324,7 +352,7 @@ func TestABaseImageForAnotherArchitectureIsRefused(t *testing.T) {
 func TestAnEngineThatIsStoppedLeavesNothing(t *testing.T) {
 	host := newRegistry(t)
 	push(t, host+"/team/base:1", shellImage(t, releaseEntries("15.2.7.4")...))
-	for _, engine := range daemonless {
+	for _, engine := range engines {
 		t.Run(engine, func(t *testing.T) {
 			needEngine(t, engine)
 			const mark = "31536007" // seconds, by which ps finds it
@@ -447,4 +475,83 @@ func TestTheDefaultDockerfileDeclaresAllArguments(t *testing.T) {
 	if ds, err := (alpine{}).Validate(t.Context(), def); err != nil || ds.HasErrors() {
 		t.Errorf("%v, %v", ds, err)
 	}
+}
+
+// A build that is killed takes its processes and mounts with it. Docker's daemon
+// has its own; what it keeps is removed by the next build.
+func TestAnEngineThatIsKilledLeavesNothing(t *testing.T) {
+	const mark = "31536008"
+	if os.Getenv(killedDir) != "" {
+		buildUntilKilled(t, mark)
+		return
+	}
+	for _, engine := range engines {
+		t.Run(engine, func(t *testing.T) {
+			needEngine(t, engine)
+			if engine != engineDocker && !asRoot() {
+				t.Skip("the storage of a build without root belongs to users that a test cannot be")
+			}
+			host := newRegistry(t)
+			push(t, host+"/team/base:1", shellImage(t, releaseEntries("15.2.7.4")...))
+			work := t.TempDir()
+			cmd := exec.Command(os.Args[0], "-test.run=^TestAnEngineThatIsKilledLeavesNothing$", "-test.timeout=2m")
+			cmd.Env = append(os.Environ(), killedDir+"="+work, "LEANLAB_TEST_KILLED_ENGINE="+engine, "LEANLAB_TEST_KILLED_IMAGE="+host+"/team/base:1")
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var text strings.Builder
+			lines := bufio.NewScanner(out)
+			for lines.Scan() && lines.Text() != "asleep" {
+				text.WriteString(lines.Text() + "\n")
+			}
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			if lines.Text() != "asleep" {
+				t.Fatalf("it did not come to the RUN:\n%s", text.String())
+			}
+			if engine == engineDocker {
+				d := newDocker(engineDocker, &builder.BuildRequest{Definition: &builder.Definition{Arch: hostArch()}, Work: t.TempDir()})
+				if err := d.prepare(t.Context(), noEvents{}); err != nil {
+					t.Fatal(err)
+				}
+				d.close()
+				checkDaemon(t)
+				return
+			}
+			gone := func() bool { // the kernel takes its time to end a namespace
+				out, _ := exec.Command("pgrep", "-af", "sleep "+mark).Output()
+				return len(out) == 0
+			}
+			for wait := time.Now().Add(10 * time.Second); !gone() && time.Now().Before(wait); {
+				time.Sleep(10 * time.Millisecond)
+			}
+			if !gone() {
+				t.Error("what RUN started still runs")
+			}
+			if err := os.RemoveAll(work); err != nil {
+				t.Error(err)
+			}
+			checkNothingLeft(t, work)
+		})
+	}
+}
+
+// killedDir names, to the test that is to be killed, the work directory.
+const killedDir = "LEANLAB_TEST_KILLED_WORK"
+
+func buildUntilKilled(t *testing.T, mark string) {
+	def := containerDefinition(t, os.Getenv("LEANLAB_TEST_KILLED_ENGINE"), "FROM "+os.Getenv("LEANLAB_TEST_KILLED_IMAGE")+"\nRUN echo asleep && sleep "+mark+"\n", nil)
+	req, err := containerRequest(t, def, source.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Work = os.Getenv(killedDir)
+	_, err = alpine{}.Build(t.Context(), req, &said{heard: func(line string) { fmt.Println(line) }})
+	t.Fatalf("it ended: %v", err)
 }

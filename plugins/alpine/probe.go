@@ -34,13 +34,21 @@ func (alpine) Probe(ctx context.Context, def *builder.Definition) ([]builder.Mis
 }
 
 // missingEngine says that an engine is not there, and which ones are.
-func missingEngine(_ context.Context, engine string) []builder.Missing {
-	if _, err := exec.LookPath(engine); err == nil {
-		return nil
+func missingEngine(ctx context.Context, engine string) []builder.Missing {
+	if program, err := exec.LookPath(engine); err == nil {
+		if engine != engineDocker {
+			return nil
+		}
+		why := missingDaemon(ctx)
+		if why == "" {
+			return nil
+		}
+		return []builder.Missing{{What: "docker's daemon", Why: "builds the Dockerfile; " + program + " is there, and says: " + why,
+			Remedy: "start it, or name its socket in DOCKER_HOST"}}
 	}
 	m := builder.Missing{What: engine, Why: "builds the Dockerfile; it was looked for in PATH", Debian: engineDebian[engine], Remedy: "install it"}
 	var others []string
-	for _, other := range []string{enginePodman, engineBuildah} {
+	for _, other := range []string{enginePodman, engineBuildah, engineDocker} {
 		if _, err := exec.LookPath(other); err == nil && other != engine {
 			others = append(others, strconv.Quote(other))
 		}

@@ -52,12 +52,11 @@ func (d *dockerfile) instructions(stage int) []instruction {
 }
 
 // How engines begin an instruction. podman and buildah, with the stage where there
-// are several: "[2/3] STEP 4/11: RUN …". docker build without BuildKit, numbered
-// through: "Step 4/11 : RUN …". BuildKit: "#7 [builder 4/11] RUN …".
+// are several: "[2/3] STEP 4/11: RUN …". docker's own builder, numbered
+// through, with the ARGs before the first FROM: "Step 4/11 : RUN …".
 var (
-	stepLine     = regexp.MustCompile(`^(?:\[(\d+)/\d+\] )?STEP (\d+)/(\d+): (.*)$`)
-	dockerLine   = regexp.MustCompile(`^Step (\d+)/\d+ : (.*)$`)
-	buildkitLine = regexp.MustCompile(`^#\d+ \[(?:\S+ )?(?:stage-\d+ )?\d+/\d+\] (.*)$`)
+	stepLine   = regexp.MustCompile(`^(?:\[(\d+)/\d+\] )?STEP (\d+)/(\d+): (.*)$`)
+	dockerLine = regexp.MustCompile(`^Step (\d+)/\d+ : (.*)$`)
 )
 
 func (w *watcher) Emit(e builder.Event) {
@@ -80,14 +79,16 @@ func (w *watcher) Emit(e builder.Event) {
 
 // begins finds the instruction that a line of the output begins.
 func (w *watcher) begins(text string) (instruction, bool) {
-	switch m := stepLine.FindStringSubmatch(text); {
-	case m != nil:
+	if m := stepLine.FindStringSubmatch(text); m != nil {
 		stage, _ := strconv.Atoi(m[1])
 		number, _ := strconv.Atoi(m[2])
 		return w.find(max(stage, 1)-1, number, m[4]), true
 	}
 	if m := dockerLine.FindStringSubmatch(text); m != nil {
 		number, _ := strconv.Atoi(m[1])
+		if number -= w.d.global; number < 1 {
+			return instruction{}, false
+		}
 		for stage := range w.d.stages {
 			if n := len(w.d.instructions(stage)); number > n {
 				number -= n
@@ -96,9 +97,6 @@ func (w *watcher) begins(text string) (instruction, bool) {
 			return w.find(stage, number, m[2]), true
 		}
 		return instruction{text: m[2]}, true
-	}
-	if m := buildkitLine.FindStringSubmatch(text); m != nil {
-		return w.find(-1, 0, m[1]), true
 	}
 	return instruction{}, false
 }
