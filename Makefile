@@ -119,6 +119,7 @@ test-vm: $(BINARIES) build/test-musl-beam/beam.smp test-engines ## the default V
 	LEANLAB_TEST_BUILD=$(CURDIR)/build/custom \
 	LEANLAB_TEST_KERNEL=$(CURDIR)/build/custom/bundle/kernel \
 	LEANLAB_TEST_ERL="$$(bin/leanlab cache path otp)/bin/erl" \
+	LEANLAB_TEST_ELIXIR="$$(bin/leanlab cache path elixir)" \
 	LEANLAB_TEST_BUSYBOX_BINARY="$$(bin/leanlab cache path busybox)/busybox" \
 	LEANLAB_TEST_MUSL_BEAM=$(CURDIR)/build/test-musl-beam \
 	LEANLAB_TEST_PACKAGED_KERNEL=$(CURDIR)/build/test-kernel \

@@ -161,6 +161,10 @@ func writeArchive(file, as, dir string, set builder.FetchedSource) error {
 
 // copyContext copies the app's directory, without what is not in the step's key.
 func copyContext(from, to string) error {
+	from, err := filepath.EvalSymlinks(from)
+	if err != nil {
+		return err
+	}
 	return filepath.WalkDir(from, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err

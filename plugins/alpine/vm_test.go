@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -11,6 +12,9 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 // These tests build VMs of packages that they make themselves, with a real BEAM
@@ -316,5 +320,85 @@ func TestVMWithANIF(t *testing.T) {
 	p.build(t, true, app...)
 	if !p.manifest(t).Boot.Verified {
 		t.Error("it was not booted")
+	}
+}
+
+// hostRelease compiles the example app with the default VM's compiler, and gives it
+// BEAM for musl: what a builder stage has when mix release is done.
+func hostRelease(t *testing.T) []entry {
+	t.Helper()
+	erl, elixir, beam := testFile(t, "LEANLAB_TEST_ERL"), testFile(t, "LEANLAB_TEST_ELIXIR"), testFile(t, "LEANLAB_TEST_MUSL_BEAM")
+	app := filepath.Join(t.TempDir(), "app")
+	if err := copyContext("../../examples/hello_world", app); err != nil {
+		t.Fatal(err)
+	}
+	release := filepath.Join(t.TempDir(), "release")
+	cmd := exec.CommandContext(t.Context(), filepath.Join(elixir, "bin/mix"), "release", "--path", release)
+	cmd.Dir = app
+	cmd.Env = append(os.Environ(), "MIX_ENV=prod", "LANG=C.UTF-8", "PATH="+filepath.Dir(erl)+":"+filepath.Join(elixir, "bin")+":"+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("mix release: %v\n%s", err, out)
+	}
+	erts, err := filepath.Glob(filepath.Join(release, "erts-*"))
+	if err != nil || len(erts) != 1 {
+		t.Fatalf("the release has %d emulators", len(erts))
+	}
+	bin := "app/" + filepath.Base(erts[0]) + "/bin/"
+	files := []entry{hostFile(t, bin+"beam.smp", filepath.Join(beam, "beam.smp")), hostFile(t, bin+"erl_child_setup", filepath.Join(beam, "erl_child_setup"))}
+	for _, dir := range []string{"lib", "releases", "bin"} {
+		err := filepath.WalkDir(filepath.Join(release, dir), func(file string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() || strings.HasSuffix(file, ".so") || strings.Contains(file, "/priv/bin/") {
+				return err
+			}
+			rel, err := filepath.Rel(release, file)
+			if err == nil {
+				files = append(files, hostFile(t, "app/"+rel, file))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+// A VM whose root an engine builds: musl and BusyBox as the base, a release copied
+// into it, and a program of the image's that runs in a RUN.
+func TestVMFromADockerfile(t *testing.T) {
+	for _, engine := range daemonless {
+		t.Run(engine, func(t *testing.T) {
+			needEngine(t, engine)
+			var base []v1.Layer
+			for _, p := range realSystem(t) {
+				if strings.HasPrefix(p.Name, "erlang") {
+					continue
+				}
+				l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(p.data)), nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				base = append(base, l)
+			}
+			host := newRegistry(t)
+			push(t, host+"/team/base:1", image(t, "x86_64", base...))
+			push(t, host+"/team/builder:1", image(t, "x86_64", layer(t, hostRelease(t)...)))
+			p := newProject(t, nil)
+			p.args = []string{"--var", "engine=" + engine} // the mirror's packages are of no use
+			writeFile(t, filepath.Join(p.dir, defaultDockerfile), []byte(strings.ReplaceAll(`FROM REG/team/base:1
+ARG OTP_VERSION
+COPY --from=REG/team/builder:1 /app /app
+RUN echo "made for $OTP_VERSION" > /etc/made
+`, "REG", host)))
+			t.Log(p.build(t, true))
+			if !p.manifest(t).Boot.Verified {
+				t.Error("it was not booted")
+			}
+			p.leanlab(t, true, "verify", "build/alpine", "--eval", `System.otp_release() => "27"`, "--eval", `File.read!("/etc/made") => "made for 27\n"`)
+			before := p.build(t, true, "--offline")
+			if strings.Contains(before, ": started") {
+				t.Errorf("built again offline, it is not from the store:\n%s", before)
+			}
+		})
 	}
 }
