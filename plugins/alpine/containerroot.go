@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
-	"github.com/somebloke1/elixir-lean-lab/core/rootfs"
+	"github.com/somebloke1/elixir-lean-lab/core/inspect"
 )
 
 // buildContainerRoot has an engine build the Dockerfile, and makes the root of
@@ -29,10 +29,12 @@ func buildContainerRoot(ctx context.Context, req *builder.BuildRequest, c config
 	if err := export(ctx, req, c, exported, ev); err != nil {
 		return err
 	}
-	r := &root{tree: rootfs.New()}
-	if err := r.tree.AddTar(exported, "/"); err != nil {
+	img, err := inspect.Open(ctx, exported, inspect.DefaultLimits)
+	if err != nil {
 		return fmt.Errorf("what %s exports: %w", c.Engine, err)
 	}
+	defer img.Close()
+	r := &root{tree: img.Tree}
 	r.dropContainers()
 	r.dropElixir()
 	if err := r.checkSeries(req.Definition); err != nil {
@@ -88,7 +90,10 @@ func export(ctx context.Context, req *builder.BuildRequest, c config, to string,
 	watch := newWatcher(ev, d, names)
 	err = engine.build(ctx, o, watch)
 	watch.finish()
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil && err == nil: // podman without root ends with 0 when it is stopped
+		return context.Cause(ctx)
+	case err != nil && ctx.Err() == nil:
 		return watch.explain(c.Engine, err)
 	}
 	return err

@@ -11,7 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
 	"github.com/somebloke1/elixir-lean-lab/core/cc"
@@ -26,7 +28,8 @@ type containerEngine interface {
 	prepare(ctx context.Context, ev builder.Events) error
 	// load makes an image, in a docker archive, known by the name that stands in it.
 	load(ctx context.Context, archive string, ev builder.Events) error
-	// build builds o and writes the root of its last stage to o.tar.
+	// build builds o and writes the root of its last stage to o.tar: that, or an
+	// image of it.
 	build(ctx context.Context, o buildOptions, ev builder.Events) error
 	// close removes what is left.
 	close()
@@ -251,18 +254,43 @@ func (p *podman) load(ctx context.Context, archive string, ev builder.Events) er
 }
 
 func (p *podman) build(ctx context.Context, o buildOptions, ev builder.Events) error {
-	return builder.Run(ctx, ev, p.buildCommand(append(o.flags(), "--output", "type=tar,dest="+o.tar, o.context)...))
+	if asRoot() {
+		return builder.Run(ctx, ev, p.buildCommand(append(o.flags(), "--output", "type=tar,dest="+o.tar, o.context)...))
+	}
+	// Without root the exporter takes set-user-ID and sticky bits away (seen with
+	// buildah 1.28); an image in an archive keeps them.
+	const result = ourImages + "result:1"
+	if err := builder.Run(ctx, ev, p.buildCommand(append(o.flags(), "--tag", result, o.context)...)); err != nil {
+		return err
+	}
+	save := p.command("push", "--quiet", result, "oci-archive:"+o.tar)
+	return builder.Run(ctx, ev, save)
 }
 
 // close removes the storage. Files in it belong to other users; without root they
 // can be removed in the engine's user namespace only.
 func (p *podman) close() {
 	if !asRoot() {
-		cmd := p.command("unshare", "rm", "-rf", filepath.Join(p.dir, "storage"), p.run)
+		cmd := p.command("unshare", "sh", "-c", `rm -rf "$0"/storage "$0"/tmp/buildah* "$1"/*`, p.dir, p.run)
 		_ = builder.Run(context.Background(), &lastLine{}, cmd)
+		p.endPause()
 		_ = os.RemoveAll(p.run)
 	}
 	_ = os.RemoveAll(p.dir)
+}
+
+// endPause ends the process that podman leaves to hold its user namespace open
+// (rootless podman's pause process, whose number it writes down).
+func (p *podman) endPause() {
+	for _, file := range []string{filepath.Join(p.dir, "tmp", "pause.pid"), filepath.Join(p.dir, "tmp", "libpod", "tmp", "pause.pid")} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
 
 // lastLine is the last line that a command printed, without what every line of
