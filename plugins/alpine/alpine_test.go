@@ -83,7 +83,7 @@ func TestTheEmulatorOfThePackagesMustBeTheOneAskedFor(t *testing.T) {
 		if err := os.MkdirAll(filepath.Join(def.Root, "kernel-configs"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		writeFile(t, filepath.Join(def.Root, "kernel-configs/base.config"), nil)
+		writeFile(t, filepath.Join(def.Root, "kernel-configs/base.config"), []byte("CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_ZSTD=y\n"))
 		ds, err := alpine{}.Validate(t.Context(), def)
 		if err != nil || len(ds) != 1 || !strings.Contains(ds[0].Detail, `otp { emulator = "jit", link = "dynamic" }`) {
 			t.Errorf("%v: got %v, %v", otp, ds, err)

@@ -325,7 +325,8 @@ func definition(t testing.TB, m *mirror, change func(config map[string]any)) *bu
 		t.Fatal(err)
 	}
 	return &builder.Definition{VM: "vm", Arch: "x86_64", Root: dir, Elixir: "1.18", Hostname: "vm", Config: data,
-		OTP: builder.OTP{Version: "27", Emulator: "jit", Link: "dynamic"}}
+		OTP:    builder.OTP{Version: "27", Emulator: "jit", Link: "dynamic"},
+		Output: builder.Output{Root: "initramfs", Compression: "zstd"}}
 }
 
 // diagnosticsError is how resolve hands diagnostics through core/source.
