@@ -380,6 +380,19 @@ func TestVMFromADockerfile(t *testing.T) {
 				}
 				base = append(base, l)
 			}
+			// Alpine's image has BusyBox' links. The evaluator needs a network, and so
+			// udhcpc and what its script runs.
+			links, err := os.ReadFile(filepath.Join(filepath.Dir(testFile(t, "LEANLAB_TEST_BUSYBOX_BINARY")), "busybox.links"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var applets []entry
+			for name := range strings.FieldsSeq(string(links)) {
+				if name != "/bin/sh" { // which the package has
+					applets = append(applets, entry{name: strings.TrimPrefix(name, "/"), link: "/bin/busybox"})
+				}
+			}
+			base = append(base, layer(t, applets...))
 			host := newRegistry(t)
 			push(t, host+"/team/base:1", image(t, "x86_64", base...))
 			push(t, host+"/team/builder:1", image(t, "x86_64", layer(t, hostRelease(t)...)))
