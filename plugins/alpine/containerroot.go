@@ -221,9 +221,9 @@ func copySource(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// checkSeries holds the release's OTP to the definition's. OTP 27 has erts-15, and
-// they have gone up together since OTP 18, which had erts-7 (OTP's OTP_VERSIONS
-// table, otp_versions.table).
+// checkSeries holds the release's OTP to the definition's. OTP 22 has erts-10, and
+// they have gone up together since (OTP's otp_versions.table); a definition asks for
+// 25 or later.
 func (r *root) checkSeries(def *builder.Definition) error {
 	homes, err := r.homes()
 	if err != nil {
@@ -239,10 +239,7 @@ func (r *root) checkSeries(def *builder.Definition) error {
 		if err != nil {
 			continue
 		}
-		series := n + 11
-		if n >= 12 {
-			series = n + 12
-		}
+		series := n + 12
 		if strconv.Itoa(series) != def.OTP.Version {
 			return fmt.Errorf("the release in %s was made with OTP %d (erts-%s), and the definition says otp { version = %q }: change one of them", h.dir, series, erts, def.OTP.Version)
 		}
