@@ -178,8 +178,9 @@ int main(int argc, char **argv)
 		fclose(f);
 		return 1;
 	}
+	/* The power button may be pressed once it is ready: the line comes all the same. */
 	if (!strcmp(what, "crash"))
-		return ready(), puts("Kernel pid terminated (application_controller) (shutdown)"), pause();
+		return hold_sigterm(), ready(), puts("Kernel pid terminated (application_controller) (shutdown)"), pause();
 	if (!strcmp(what, "hang"))
 		return pause();
 	if (!strcmp(what, "deaf"))
