@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -59,6 +60,7 @@ type Plugin struct {
 	client  *plugin.Client  // go-plugin's
 	builder *builder.Client // ours
 	close   sync.Once
+	closing atomic.Bool // Close was called: what fails from then on is not the plugin's fault
 
 	mu   sync.Mutex
 	last map[string]string // VM → last step of its plan
@@ -206,6 +208,7 @@ func (p *Plugin) kill() {
 // Closing again does nothing.
 func (p *Plugin) Close() error {
 	p.close.Do(func() {
+		p.closing.Store(true)
 		ctx, cancel := context.WithTimeout(context.Background(), p.grace)
 		defer cancel()
 		if err := p.builder.Stop(ctx); err != nil {
@@ -221,10 +224,16 @@ func (p *Plugin) Close() error {
 }
 
 // fault explains the failure of a call. A builder's own error and that of a
-// context that is done are passed on as they are.
+// context that is done are passed on as they are; what Close has cut off is
+// reported as cancelled.
 func (p *Plugin) fault(ctx context.Context, doing string, err error) error {
 	if failure := (*builder.Failure)(nil); errors.As(err, &failure) || ctx.Err() != nil {
 		return err
+	}
+	if p.closing.Load() {
+		// Whether gRPC learns first that the process has gone or that its own
+		// connection is being closed is chance, and neither is the reason.
+		return fmt.Errorf("plugin %s was closed during %s: %w", p.path, doing, context.Canceled)
 	}
 	fault := &Fault{Path: p.path, Remedy: authorsFault, Err: err}
 	if errors.Is(err, builder.ErrDisconnected) {

@@ -377,7 +377,13 @@ func TestCloseEndsAStepThatHangs(t *testing.T) {
 	}()
 	<-begun
 	p.Close()
-	wantFault(t, <-failed, p.path, "crashed during step", "signal: killed")
+	err := <-failed
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), p.path+` was closed during step "hangs"`) {
+		t.Errorf("got error %v, want one that says that the plugin was closed during the step", err)
+	}
+	if got := p.process.ending(); got != "signal: killed" {
+		t.Errorf("the plugin ended with %q, want that it was killed", got)
+	}
 }
 
 // onFirst returns an Events that calls f at the first event.
