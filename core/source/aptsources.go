@@ -26,32 +26,36 @@ type aptEntry struct {
 const debianKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // debianMirrors returns the archives of Debian that the host's apt is set up
-// with, likely ones first. The suite of an entry does not matter, since the
-// pool is one for all suites.
+// with, likely ones first, each with all suites that it is used for.
 func debianMirrors(aptEtc string) ([]aptEntry, error) {
 	entries, read, err := readAptSources(aptEtc)
 	if err != nil {
 		return nil, err
 	}
-	var likely, possible []aptEntry
-	seen := map[string]bool{}
+	var all []aptEntry
 	for _, e := range entries {
 		e.URI = strings.TrimRight(e.URI, "/")
 		if e.SignedBy == "" {
 			e.SignedBy = debianKeyring
 		}
-		if seen[e.URI] || !slices.Contains(e.Components, "main") {
+		if !slices.Contains(e.Components, "main") {
 			continue
 		}
+		same := func(other aptEntry) bool { return other.URI == e.URI }
+		if i := slices.IndexFunc(all, same); i >= 0 {
+			all[i].Suites = append(slices.Clip(all[i].Suites), e.Suites...)
+		} else {
+			all = append(all, e)
+		}
+	}
+	var likely, possible []aptEntry
+	for _, e := range all {
 		switch {
 		case strings.HasSuffix(e.URI, "/debian"):
 			likely = append(likely, e)
 		case slices.ContainsFunc(e.Suites, isDebianSuite):
 			possible = append(possible, e)
-		default:
-			continue
 		}
-		seen[e.URI] = true
 	}
 	out := append(likely, possible...)
 	if len(out) == 0 {

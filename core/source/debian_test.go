@@ -21,7 +21,7 @@ func TestDebianMirrorsComeFromTheHostsAptSources(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		files map[string]string
-		want  []aptEntry // URI and SignedBy are compared
+		want  []aptEntry // URI and SignedBy are compared, and Suites where there are some
 		err   string
 	}{
 		{"one-line", map[string]string{"sources.list": `
@@ -30,7 +30,7 @@ deb http://mirror.example/debian/ bookworm main contrib # ours
 deb http://mirror.example/debian bookworm-updates main
 deb http://mirror.example/debian-security bookworm-security main
 deb-src [ arch=amd64 signed-by=/k.gpg ] https://other.example/debian trixie main
-`}, []aptEntry{{URI: "http://mirror.example/debian", SignedBy: keyring}, {URI: "https://other.example/debian", SignedBy: "/k.gpg"}}, ""},
+`}, []aptEntry{{URI: "http://mirror.example/debian", SignedBy: keyring, Suites: []string{"bookworm", "bookworm-updates"}}, {URI: "https://other.example/debian", SignedBy: "/k.gpg"}}, ""},
 		{"deb822", map[string]string{"sources.list.d/debian.sources": `
 Types: deb
 # a comment
@@ -89,7 +89,9 @@ Signed-By:
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		same := func(a, b aptEntry) bool { return a.URI == b.URI && a.SignedBy == b.SignedBy }
+		same := func(a, b aptEntry) bool {
+			return a.URI == b.URI && a.SignedBy == b.SignedBy && (b.Suites == nil || slices.Equal(a.Suites, b.Suites))
+		}
 		if !slices.EqualFunc(got, c.want, same) {
 			t.Errorf("%s: got %+v\nwant %+v", c.name, got, c.want)
 		}

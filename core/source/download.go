@@ -74,7 +74,7 @@ func (d *downloader) fetch(ctx context.Context, f found, progress func(done, tot
 		}
 	}
 	unlock, err := lockFile(ctx, filepath.Join(partial, r.SHA256+".lock"), func() {
-		d.logf("%s: waiting for another process that fetches it", r.File)
+		d.logf("%s: it is being fetched already: waiting for that", r.File)
 	})
 	if err != nil {
 		return "", err

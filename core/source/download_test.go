@@ -324,7 +324,7 @@ func TestTwoGetsAtOnceDownloadOnce(t *testing.T) {
 	dir := t.TempDir()
 	var once sync.Once
 	logf := func(format string, args ...any) {
-		if strings.Contains(format, "waiting for another process") {
+		if strings.Contains(format, "is being fetched already") {
 			once.Do(func() { close(waiting) })
 		}
 	}

@@ -155,7 +155,7 @@ func (d *debian) file(ctx context.Context, sha256 string) (found, error) {
 		d.settings = readAptSettings(ctx)
 	}
 	var said []error
-	for _, suite := range slices.Compact([]string{d.o.Suite, suiteNewest}) {
+	for _, suite := range suitesWithFiles(d.o.Suite, mirrors) {
 		pool, err := d.pool(ctx, suite, mirrors)
 		if err != nil {
 			said = append(said, err)
@@ -167,6 +167,23 @@ func (d *debian) file(ctx context.Context, sha256 string) (found, error) {
 		said = append(said, fmt.Errorf("%s has no source archive with that digest", suite))
 	}
 	return found{}, errors.Join(said...)
+}
+
+// suitesWithFiles are the suites that are asked for a digest: those of every
+// other source, and what the host itself runs, which may be older and still have
+// what a package of an older Buildroot names.
+func suitesWithFiles(suite string, mirrors []aptEntry) []string {
+	suites := []string{suite, suiteNewest}
+	for _, m := range mirrors {
+		suites = append(suites, m.Suites...)
+	}
+	var all []string
+	for _, s := range suites {
+		if !slices.Contains(all, s) && (s == suite || isDebianSuite(s)) {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // pool maps the digests of a suite's source archives to their paths.

@@ -130,6 +130,15 @@ func TestDebiansArchiveHasAFileByItsDigestWhateverItsName(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "sid has no source archive with that digest") {
 		t.Errorf("%v", err)
 	}
+
+	// What only the suite that this host's apt is set up with has.
+	r = newRepository(t)
+	r.publish(t, "trixie", "automake", "1.17", []byte("newer"))
+	r.publish(t, "sid", "automake", "1.18", []byte("newest"))
+	r.publish(t, "bookworm", "automake", "1.16", testContent)
+	if _, origin := getFile(t, r.sources(t, Options{}), testFile("")); origin != OriginDebian {
+		t.Errorf("from %s", origin)
+	}
 }
 
 func TestALinkedFileIsTheVerifiedOne(t *testing.T) {

@@ -21,7 +21,7 @@ func (d *downloader) fetchUnknown(ctx context.Context, f found, key string, prog
 		return "", "", fmt.Errorf("make room for sources: %w", err)
 	}
 	unlock, err := lockFile(ctx, filepath.Join(partial, key+".lock"), func() {
-		d.logf("%s: waiting for another process that fetches it", f.release.File)
+		d.logf("%s: it is being fetched already: waiting for that", f.release.File)
 	})
 	if err != nil {
 		return "", "", err
