@@ -171,6 +171,9 @@ func (d *debian) sourceIndex(ctx context.Context, suite string, mirrors []aptEnt
 // refresh has apt fetch and verify the lists of a suite, from the first mirror
 // that has it: of source packages, or of an architecture's binary packages.
 func (d *debian) refresh(ctx context.Context, suite, arch string, mirrors []aptEntry) suiteIndex {
+	if ctx.Err() != nil {
+		return suiteIndex{err: context.Cause(ctx)}
+	}
 	if !regexp.MustCompile(`^[a-z][a-z0-9.-]*$`).MatchString(suite) {
 		return suiteIndex{err: fmt.Errorf("%q is no name of a Debian suite", suite)}
 	}

@@ -207,7 +207,7 @@ func (d *downloader) downloadAll(ctx context.Context, f found, part, from string
 			failures, pause = 1, d.pause
 		}
 		if failures == d.tries {
-			return resumed, fmt.Errorf("%w (gave up after %d attempts; %d bytes are kept and will be continued)", err, failures, size())
+			return resumed, gaveUp(err, failures, size())
 		}
 		d.logf("%s: %v; trying again", f.release.File, err)
 		select {
@@ -268,6 +268,21 @@ func (v validator) ifRange() string {
 		return v.ETag
 	}
 	return v.LastModified
+}
+
+// gaveUp says how often a download was tried, and what is there of it.
+func gaveUp(err error, attempts int, kept int64) error {
+	var more []string
+	if attempts > 1 {
+		more = append(more, fmt.Sprintf("gave up after %d attempts", attempts))
+	}
+	if kept > 0 {
+		more = append(more, fmt.Sprintf("%d bytes are kept and will be continued", kept))
+	}
+	if len(more) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, strings.Join(more, "; "))
 }
 
 // attempt sends one request and appends what it brings to the .part.

@@ -258,7 +258,7 @@ func TestServersThatCannotServeAreReported(t *testing.T) {
 			w.(http.Flusher).Flush() // no Content-Length
 			w.Write(testContent)
 		}, "more than the expected 7 bytes"},
-		{"always broken", 0, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusBadGateway) }, ": 502 Bad Gateway (gave up after 4 attempts; 0 bytes are kept and will be continued)"},
+		{"always broken", 0, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusBadGateway) }, ": 502 Bad Gateway (gave up after 4 attempts)"},
 		{"closes", 0, func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, ": EOF (gave up after 4 attempts"},
 		{"rubbish range", 0, func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Range") == "" {
@@ -308,7 +308,7 @@ func TestAServerThatStallsIsGivenUpAndTheRestFetchedLater(t *testing.T) {
 	r = testRelease(silent.URL)
 	s = newTestSources(t, Options{}, r)
 	s.download.stall = 20 * time.Millisecond
-	if got, want := refused(t, s, r.request()), "no data for 20ms (gave up after 4 attempts"; !strings.Contains(got, want) {
+	if got, want := refused(t, s, r.request()), "no data for 20ms (gave up after 4 attempts)"; !strings.Contains(got, want) {
 		t.Errorf("said %q, want %q", got, want)
 	}
 }
