@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/hashicorp/hcl/v2"
@@ -211,14 +212,26 @@ func parseReleases(text []byte, filename string) ([]Release, map[Request]int, er
 	return releases, lines, nil
 }
 
-// diagError gives the first diagnostic as "file:line: summary; detail".
+// diagError gives the first diagnostic as "file:line: summary; detail", with the
+// details of those that follow on its line: a block lacks all its arguments at once.
 func diagError(diags hcl.Diagnostics) error {
+	var first *hcl.Diagnostic
+	var details []string
 	for _, d := range diags {
-		if d.Severity == hcl.DiagError && d.Subject != nil {
-			return fmt.Errorf("%s:%d: %s; %s", d.Subject.Filename, d.Subject.Start.Line, d.Summary, d.Detail)
+		if d.Severity != hcl.DiagError || d.Subject == nil {
+			continue
+		}
+		if first == nil {
+			first = d
+		}
+		if d.Subject.Start.Line == first.Subject.Start.Line && d.Summary == first.Summary {
+			details = append(details, d.Detail)
 		}
 	}
-	return diags
+	if first == nil {
+		return diags
+	}
+	return fmt.Errorf("%s:%d: %s; %s", first.Subject.Filename, first.Subject.Start.Line, first.Summary, strings.Join(details, " "))
 }
 
 // writeSet writes a release that has files.

@@ -112,6 +112,7 @@ func TestBadLockFilesAreReportedByLine(t *testing.T) {
 		{"origin", `"upstream"`, `"friend"`, `:13: origin "friend"`},
 		{"url", `"https://cdn`, `"file://cdn`, `:13: url "file://cdn`},
 		{"missing", "  origin  = \"upstream\"\n", "", `:13: Missing required argument`},
+		{"all that is missing at once", "  origin  = \"upstream\"\n  url     =", "  # url =", `:13: Missing required argument; The argument "origin" is required, but no definition was found. The argument "url" is required`},
 		{"unknown", `bytes   = 148`, "size    = 1\n  bytes   = 148", `:19: Unsupported argument`},
 		{"twice", `source "linux" "6.12"`, `source "erlang" "27"`, `:13: `},
 		{"negative", `bytes   = 148`, `bytes   = -148`, `:13: bytes is -148`},
