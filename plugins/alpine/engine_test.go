@@ -191,6 +191,66 @@ func checkDaemon(t testing.TB) {
 	}
 }
 
+// A container for another architecture runs its programs by QEMU's, where the host
+// is set up with them (binfmt_misc), and says so where it is not.
+func TestAnEngineBuildsForAnotherArchitecture(t *testing.T) {
+	arch := otherArch()
+	host := newRegistry(t)
+	var entries []entry
+	for _, e := range append(releaseEntries("15.2.7.4"), entry{name: "program", mode: 0o755, data: string(exitProgram(arch))}) {
+		if strings.HasSuffix(e.name, "/beam.smp") {
+			e.data = elfFile(arch)
+		}
+		entries = append(entries, e)
+	}
+	push(t, host+"/team/base:1", image(t, arch, layer(t, entries...)))
+	_, err := os.Stat("/proc/sys/fs/binfmt_misc/qemu-" + arch)
+	emulated := err == nil
+	if !emulated {
+		t.Logf("%v: programs for %s do not run here, and that is tested", err, arch)
+	}
+	for _, engine := range daemonless {
+		t.Run(engine, func(t *testing.T) {
+			needEngine(t, engine)
+			def := containerDefinition(t, engine, "FROM "+host+"/team/base:1\nRUN [\"/program\"]\n", nil)
+			def.Arch = arch
+			// Not by way of the plan, which the kernel's cross compiler belongs to.
+			c, err := decode(def)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, _, err := c.readDockerfile(def)
+			if err != nil {
+				t.Fatal(err)
+			}
+			images, err := imageSources(d, arch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req := &builder.BuildRequest{Definition: def, Step: stepRoot, Out: t.TempDir(), Work: t.TempDir(), Sources: map[string]builder.FetchedSource{}}
+			for _, s := range images {
+				if req.Sources[s.Name], err = fetchSource(t, def, s, source.Options{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err = alpine{}.Build(t.Context(), req, noEvents{})
+			checkNothingLeft(t, req.Work)
+			if !emulated {
+				if err == nil || !strings.Contains(err.Error(), "it runs programs for "+arch+" with QEMU's (Debian: qemu-user-static)") {
+					t.Errorf("got error %v, want one that names QEMU's package", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(filepath.Join(req.Out, rootRelease, "releases/0.1.0/vm.args")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // A build as users write them: stages, COPY --from, arguments, a secret.
 func TestAnEngineBuildsTheRoot(t *testing.T) {
 	host := newRegistry(t)
