@@ -215,7 +215,7 @@ func containerStep(def *builder.Definition, c config) (builder.Step, []builder.S
 		return builder.Step{}, nil, err
 	}
 	step := builder.Step{ID: stepRoot, Title: c.Engine + " build of " + c.Dockerfile, App: true, Inputs: map[string]string{
-		"recipe": "1", "arch": def.Arch, "kernel": c.Kernel, "engine": c.Engine, "target": c.Target, "dockerfile": digest(d.text), "otp": def.OTP.Version}}
+		"recipe": "2", "arch": def.Arch, "kernel": c.Kernel, "engine": c.Engine, "target": c.Target, "dockerfile": digest(d.text), "otp": def.OTP.Version}}
 	for name, value := range args {
 		step.Inputs["arg "+name] = value
 	}

@@ -46,7 +46,11 @@ func buildContainerRoot(ctx context.Context, req *builder.BuildRequest, c config
 	if err := r.writeKernel(c, req.Out); err != nil {
 		return fmt.Errorf("%s: its last stage: %w; kernel = \"alpine\" takes it from there: install %s in it", c.Dockerfile, err, kernelPackage)
 	}
-	return r.write(req.Out, nil)
+	packages, err := r.readDatabase()
+	if err != nil {
+		return err
+	}
+	return r.write(req.Out, packages)
 }
 
 // export has the engine write the root of the Dockerfile's last stage as a tar.

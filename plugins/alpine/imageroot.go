@@ -29,7 +29,11 @@ func buildImageRoot(ctx context.Context, req *builder.BuildRequest, c config, ev
 	if err := r.writeKernel(c, req.Out); err != nil {
 		return err
 	}
-	return r.write(req.Out, nil)
+	packages, err := r.readDatabase()
+	if err != nil {
+		return err
+	}
+	return r.write(req.Out, packages)
 }
 
 // containerFiles are what container engines leave in a root for themselves: marks,

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
@@ -72,7 +74,7 @@ func assemble(_ context.Context, req *builder.BuildRequest, _ builder.Events) (*
 	if err != nil {
 		return nil, err
 	}
-	m.Components = append(m.Components, packages...)
+	m.Components = append(append(m.Components, packages...), unpackaged(m.Emulators, packages)...)
 	return m, tree.WriteTarFile(filepath.Join(req.Out, machineTar))
 }
 
@@ -161,6 +163,21 @@ func emulators(tree *rootfs.Tree) (found []builder.Emulator, libc string, err er
 		libc = "static"
 	}
 	return found, libc, nil
+}
+
+// unpackaged are the emulators that no package has: of a release, or of an image
+// whose OTP was compiled there.
+func unpackaged(emulators []builder.Emulator, packages []builder.Component) []builder.Component {
+	beam := builder.Component{Name: "beam"}
+	for _, e := range emulators {
+		if !slices.ContainsFunc(packages, func(p builder.Component) bool { return slices.Contains(p.Paths, e.Path) }) {
+			beam.Paths = append(beam.Paths, path.Dir(e.Path))
+		}
+	}
+	if beam.Paths == nil {
+		return nil
+	}
+	return []builder.Component{beam}
 }
 
 // components are the packages, for the size report.

@@ -129,7 +129,7 @@ func rootStep(ctx context.Context, def *builder.Definition, c config) (builder.S
 
 func imageStep(ctx context.Context, def *builder.Definition, c config) (builder.Step, error) {
 	step := builder.Step{ID: stepRoot, Title: "image " + c.Image, Inputs: map[string]string{
-		"recipe": "1", "arch": def.Arch, "kernel": c.Kernel, "release": strconv.FormatBool(def.Console)}}
+		"recipe": "2", "arch": def.Arch, "kernel": c.Kernel, "release": strconv.FormatBool(def.Console)}}
 	identity, err := imageIdentity(ctx, def, c)
 	if err != nil {
 		return builder.Step{}, err
@@ -147,7 +147,7 @@ func machineStep(def *builder.Definition, c config) (builder.Step, error) {
 	if err != nil {
 		return builder.Step{}, err
 	}
-	maps.Copy(inputs, map[string]string{"recipe": "1", "cmdline": c.Cmdline, "kernel": c.Kernel, "compiler": nativeEnv(def.Arch)["CC"]})
+	maps.Copy(inputs, map[string]string{"recipe": "2", "cmdline": c.Cmdline, "kernel": c.Kernel, "compiler": nativeEnv(def.Arch)["CC"]})
 	return builder.Step{ID: stepMachine, Title: "machine", Inputs: inputs}, nil
 }
 

@@ -12,15 +12,20 @@ import (
 	"github.com/somebloke1/elixir-lean-lab/core/source"
 )
 
-// listing is a tree as text: type, mode, owner, path and target.
-func listing(t *testing.T, tar string) map[string]string {
+func readTree(t *testing.T, tar string) *rootfs.Tree {
 	t.Helper()
 	tree := rootfs.New()
 	if err := tree.AddTar(tar, "/"); err != nil {
 		t.Fatal(err)
 	}
+	return tree
+}
+
+// listing is a tree as text: type, mode, owner, path and target.
+func listing(t *testing.T, tar string) map[string]string {
+	t.Helper()
 	list := map[string]string{}
-	if err := tree.Walk(func(e *rootfs.Entry) error {
+	if err := readTree(t, tar).Walk(func(e *rootfs.Entry) error {
 		list[e.Path] = strings.TrimSpace(fmt.Sprintf("%v %v %d:%d %s", e.Type, e.Mode, e.UID, e.GID, e.Link))
 		return nil
 	}); err != nil {
