@@ -160,8 +160,12 @@ func (p pkg) build() built {
 		p.signer = ours()
 	}
 	b := built{data: member(true, withParents(p.files)...)}
+	var size uint64
+	for _, f := range p.files {
+		size += uint64(len(f.data))
+	}
 	var info strings.Builder
-	fmt.Fprintf(&info, "# made by a test\npkgname = %s\npkgver = %s\narch = %s\norigin = %s\nsize = %d\npkgdesc = for a test\nlicense = MIT\n", p.name, p.version, p.arch, p.origin, len(b.data))
+	fmt.Fprintf(&info, "# made by a test\npkgname = %s\npkgver = %s\narch = %s\norigin = %s\nsize = %d\npkgdesc = for a test\nlicense = MIT\n", p.name, p.version, p.arch, p.origin, size)
 	for _, list := range []struct {
 		key    string
 		values []string
@@ -177,6 +181,8 @@ func (p pkg) build() built {
 	b.Package = apk.Package{
 		Name: p.name, Version: p.version, Arch: p.arch, Origin: p.origin, Dependencies: p.depends, Provides: p.provides, Replaces: p.replaces,
 		Checksum: sum1(b.control), Size: uint64(len(b.signature) + len(b.control) + len(b.data)),
+		// apk itself unpacks no package that has none of it.
+		InstalledSize: size,
 	}
 	return b
 }

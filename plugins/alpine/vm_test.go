@@ -1,15 +1,20 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -166,8 +171,10 @@ type manifest struct {
 	DownloadBytes int64 `json:"download_bytes"`
 	Boot          struct{ Verified bool }
 	Sources       []struct{ Name, Series, Version, Origin string }
-	Components    []struct{ Name, Version string }
+	Components    []component
 }
+
+type component struct{ Name, Version string }
 
 func (p *project) manifest(t *testing.T) manifest {
 	t.Helper()
@@ -226,6 +233,24 @@ func TestVMOfPackagesRunsElixir(t *testing.T) {
 	}
 	if !bytes.Equal(before, after) || strings.Contains(out, ": started") {
 		t.Errorf("built again offline, it is not from the store:\n%s", out)
+	}
+}
+
+// vendor fills a mirror directory, and another from that alone: with nothing in the
+// cache, and without a network, all is there.
+func (p *project) vendor(t *testing.T) {
+	t.Helper()
+	one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
+	vendor := append([]string{"sources", "vendor", "-f", "alpine.hcl"}, p.args...)
+	p.leanlab(t, true, append(vendor, one)...)
+	t.Setenv("LEANLAB_CACHE", t.TempDir())
+	p.leanlab(t, true, append(vendor, "--offline", "--mirror", one, two)...)
+	if err := os.RemoveAll(one); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LEANLAB_CACHE", t.TempDir())
+	if out := p.leanlab(t, false, append(vendor, "--offline", "--mirror", one, two)...); !strings.Contains(out, one) {
+		t.Errorf("the mirror is gone, and it said %s", out)
 	}
 }
 
@@ -404,13 +429,162 @@ COPY --from=REG/team/builder:1 /app /app
 RUN echo "made for $OTP_VERSION" > /etc/made
 `, "REG", host)))
 			t.Log(p.build(t, true))
-			if !p.manifest(t).Boot.Verified {
+			m := p.manifest(t)
+			if !m.Boot.Verified {
 				t.Error("it was not booted")
+			}
+			if !slices.ContainsFunc(m.Components, func(c component) bool { return c.Name == "beam" }) {
+				t.Errorf("BEAM is no component: %v", m.Components)
 			}
 			p.leanlab(t, true, "verify", "build/alpine", "--eval", `System.otp_release() => "27"`, "--eval", `File.read!("/etc/made") => "made for 27\n"`)
 			before := p.build(t, true, "--offline")
 			if strings.Contains(before, ": started") {
 				t.Errorf("built again offline, it is not from the store:\n%s", before)
+			}
+			p.vendor(t)
+		})
+	}
+}
+
+// developersPackages are what the default Dockerfile adds to Alpine's image, made
+// here of the parts that run in it: OTP on musl with its launcher, and Elixir. No C
+// compiler is among them.
+func developersPackages(t *testing.T) []built {
+	t.Helper()
+	elixir, beam := testFile(t, "LEANLAB_TEST_ELIXIR"), testFile(t, "LEANLAB_TEST_MUSL_BEAM")
+	otp := filepath.Dir(filepath.Dir(testFile(t, "LEANLAB_TEST_ERL")))
+	files := erlangFiles(t, otp, beam)
+	bin := path.Dir(files[0].name)
+	files = append(files, hostFile(t, bin+"/erlexec", filepath.Join(beam, "erlexec")), hostFile(t, bin+"/inet_gethost", filepath.Join(beam, "inet_gethost")),
+		entry{name: "usr/bin/erl", mode: 0o755, data: `#!/bin/sh
+export ROOTDIR=/usr/lib/erlang BINDIR=/` + bin + ` EMU=beam PROGNAME=erl
+exec $BINDIR/erlexec "$@"
+`})
+	boot, err := filepath.Glob(filepath.Join(otp, "bin/*.boot"))
+	if err != nil || len(boot) == 0 {
+		t.Fatalf("%s/bin has no boot scripts", otp)
+	}
+	for _, file := range boot {
+		files = append(files, hostFile(t, "usr/lib/erlang/bin/"+filepath.Base(file), file))
+	}
+	var tools []entry
+	err = filepath.WalkDir(elixir, func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		rel, err := filepath.Rel(elixir, file)
+		if err == nil {
+			tools = append(tools, hostFile(t, "usr/lib/elixir/"+rel, file))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"elixir", "elixirc", "iex", "mix"} {
+		tools = append(tools, entry{name: "usr/bin/" + name, link: "../lib/elixir/bin/" + name})
+	}
+	all := []built{
+		pkg{name: "erlang27", version: "27.3.4-r0", depends: []string{"so:libc.musl-x86_64.so.1"}, files: files}.build(),
+		pkg{name: "erlang27-dev", version: "27.3.4-r0", depends: []string{"erlang27=27.3.4-r0"}, provides: []string{"erlang-dev=127"}}.build(),
+		pkg{name: "elixir", version: "1.18.3-r0", depends: []string{"erlang-dev>=25"}, files: tools}.build(),
+		pkg{name: "tzdata", version: "2026a-r0", files: []entry{{name: "usr/share/zoneinfo/UTC", mode: 0o644, data: "TZif"}}}.build(),
+	}
+	for _, name := range []string{"build-base", "git", "libstdc++", "ncurses-libs"} {
+		all = append(all, pkg{name: name, version: "1-r0"}.build())
+	}
+	return all
+}
+
+// archived is a file in a tar.gz.
+func archived(t *testing.T, archive, name string) string {
+	t.Helper()
+	f, err := os.Open(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	zr, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tr := tar.NewReader(zr); ; {
+		h, err := tr.Next()
+		if err != nil {
+			t.Fatalf("%s in %s: %v", name, archive, err)
+		}
+		if strings.TrimPrefix(h.Name, "./") == name {
+			data, err := io.ReadAll(tr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(data)
+		}
+	}
+}
+
+// The Dockerfile that everyone begins with, on Alpine's own image: what its apk,
+// shell and musl make of it. LEANLAB_TEST_MINIROOTFS names Alpine's archive
+// alpine-minirootfs-…-x86_64.tar.gz, which make test-vm cannot fetch everywhere.
+func TestVMFromTheDefaultDockerfile(t *testing.T) {
+	minirootfs := os.Getenv("LEANLAB_TEST_MINIROOTFS")
+	if minirootfs == "" {
+		t.Skip("LEANLAB_TEST_MINIROOTFS is not set: it names Alpine's alpine-minirootfs-…-x86_64.tar.gz, https://alpinelinux.org/downloads/")
+	}
+	base, err := tarball.LayerFromFile(minirootfs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repositories := regexp.MustCompile(`(?m)^https.*/alpine/(v[0-9.]+)/`).FindStringSubmatch(archived(t, minirootfs, "etc/apk/repositories"))
+	if repositories == nil {
+		t.Fatalf("%s has no repositories", minirootfs)
+	}
+	key, err := os.ReadFile(ours().publicKey(t, t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, engine := range daemonless {
+		t.Run(engine, func(t *testing.T) {
+			needEngine(t, engine)
+			host := newRegistry(t)
+			push(t, host+"/library/alpine:"+release, image(t, "x86_64", base,
+				layer(t, entry{name: "etc/apk/keys/" + ours().name, mode: 0o644, data: string(key)})))
+			p := newProject(t, developersPackages(t))
+			text, err := os.ReadFile("../../" + defaultDockerfile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dockerfile := strings.ReplaceAll(string(text), "docker.io/library/alpine", host+"/library/alpine")
+			for file, data := range maps.Clone(p.mirror.files) { // where the image's release has them
+				p.mirror.put(strings.Replace(file, "/v"+release+"/", "/"+repositories[1]+"/", 1), data)
+			}
+			writeFile(t, filepath.Join(p.dir, defaultDockerfile), []byte(dockerfile))
+			writeFile(t, filepath.Join(p.dir, "app/mix.exs"), []byte(`defmodule Greeter.MixProject do
+  use Mix.Project
+  # A cookie: OTP without OpenSSL cannot make one up.
+  def project, do: [app: :greeter, version: "1.0.0", releases: [greeter: [cookie: "known"]]]
+  def application, do: [mod: {Greeter, []}]
+end
+`))
+			writeFile(t, filepath.Join(p.dir, "app/lib/greeter.ex"), []byte(`defmodule Greeter do
+  use Application
+  def start(_, _) do
+    IO.puts("compiled on Alpine #{File.read!("/etc/alpine-release")}")
+    Supervisor.start_link([], strategy: :one_for_one)
+  end
+end
+`))
+			p.args = []string{"--var", "engine=" + engine, "--var", "app=app", "--var", `expect=["compiled on Alpine 3."]`,
+				"--var", `packages=["tzdata"]`, "--var", `mirrors=["` + p.mirror.URL + `"]`}
+			t.Log(p.build(t, true))
+			if !p.manifest(t).Boot.Verified {
+				t.Error("it was not booted")
+			}
+			p.leanlab(t, true, "verify", "build/alpine", "--eval", `System.otp_release() => "27"`,
+				"--eval", `File.read!("/lib/apk/db/installed") =~ "P:musl\n" => true`,
+				"--eval", `File.read!("/usr/share/zoneinfo/UTC") => "TZif"`)
+			if out := p.leanlab(t, true, "analyze", "build/alpine"); !strings.Contains(out, "libcrypto3") {
+				t.Errorf("the analysis does not know the image's packages:\n%s", out)
 			}
 		})
 	}

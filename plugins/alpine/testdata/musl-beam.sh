@@ -1,8 +1,8 @@
 #!/bin/sh
 # musl-beam.sh SOURCE OUT: compiles the interpreter of the OTP in the archive
 # SOURCE against the build host's musl (Debian: musl-tools), dynamically linked,
-# and puts beam.smp and erl_child_setup into OUT. It is what the tests' package of
-# OTP holds: musl-gcc is a C compiler, and OTP's JIT is C++.
+# and puts beam.smp and the programs it needs into OUT. It is what the tests'
+# package of OTP holds: musl-gcc is a C compiler, and OTP's JIT is C++.
 set -eu
 source=$(realpath "$1")
 mkdir -p "$2"
@@ -23,6 +23,8 @@ target=$(basename "$(dirname make/*/otp.mk)")
 for dir in erts/lib_src erts/emulator; do
 	make -C $dir -j"$(nproc)" opt FLAVOR=emu TARGET="$target" EMU_LDFLAGS= >/dev/null
 done
-for program in erl_child_setup beam.smp; do
-	strip -o "$out/$program" "bin/$target/$program"
+bin="$ERL_TOP/bin/$target"
+make -C erts/etc/common -f "$target/Makefile" TYPE=opt TARGET="$target" "$bin/erlexec" "$bin/inet_gethost" >/dev/null
+for program in beam.smp erl_child_setup erlexec inet_gethost; do
+	strip -o "$out/$program" "$bin/$program"
 done
