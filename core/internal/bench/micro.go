@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -115,7 +114,7 @@ func micro(ctx context.Context, check vm.Check, own *guest.Boot, took time.Durat
 // its arguments, and what a program of the image's starts by ERL_AFLAGS, from which
 // erlexec takes flags (erl(1)).
 func withEval(boot guest.Boot, expression string) guest.Boot {
-	if path.Base(boot.Exec) == "beam.smp" {
+	if boot.BEAM() {
 		return boot.WithEval(expression)
 	}
 	flags := strings.TrimSpace(boot.Env["ERL_AFLAGS"] + " -eval '" + expression + "'")

@@ -87,8 +87,11 @@ func TestTheModuleIsStartedHoweverBEAMIs(t *testing.T) {
 	t.Parallel()
 	expression := expression(t)
 	emulator := guest.Boot{Exec: "/srv/app/erts/bin/beam.smp", Args: []string{"-noshell", "-extra", "x"}}
-	if got := withEval(emulator, expression).Args; !slices.Equal(got, []string{"-noshell", "-eval", expression, "-extra", "x"}) {
-		t.Errorf("%q", got)
+	for _, name := range []string{"beam.smp", "beam.plain.smp"} { // Buildroot's package of OTP has two
+		emulator.Exec = "/srv/app/erts/bin/" + name
+		if got := withEval(emulator, expression).Args; !slices.Equal(got, []string{"-noshell", "-eval", expression, "-extra", "x"}) {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 	script := guest.Boot{Exec: "/opt/app/bin/app", Args: []string{"start"}, Env: map[string]string{"ERL_AFLAGS": "-kernel shell_history enabled"}}
 	got := withEval(script, expression)
