@@ -35,17 +35,8 @@ func buildAll(ctx context.Context, req *builder.BuildRequest, ev builder.Events)
 	if err := os.RemoveAll(b.logs()); err != nil {
 		return err
 	}
-	for _, goals := range [][]string{b.earlyGoals(g), {"all"}} {
-		if err := b.run(ctx, g, now, goals); err != nil {
-			return err
-		}
-		if goals[0] == "all" {
-			break
-		}
-		if err := b.checkOwnConfigs(g, config); err != nil {
-			now.Status = statusStopped
-			return errors.Join(err, b.writeState(now))
-		}
+	if err := b.run(ctx, g, now, config); err != nil {
+		return err
 	}
 	if err := b.collect(g); err != nil {
 		return err
@@ -108,7 +99,7 @@ func (b *build) hasBuilt() bool {
 
 // earlyGoals are what tells soon that a build cannot succeed: the downloads, and
 // the configurations of the kernel and BusyBox, for which the toolchain must be
-// there.
+// there. Behind them stands the gate.
 func (b *build) earlyGoals(g graph) []string {
 	goals := []string{"source"}
 	for _, name := range []string{"linux", "busybox"} {
@@ -121,12 +112,20 @@ func (b *build) earlyGoals(g graph) []string {
 
 // run runs make, and sees to it that a later build can go on from wherever it
 // ends.
-func (b *build) run(ctx context.Context, g graph, now *state, goals []string) error {
+func (b *build) run(ctx context.Context, g graph, now *state, config *kernel.Config) error {
 	t, err := newTracker(b.ev, b.logs(), g, b.out())
 	if err != nil {
 		return err
 	}
-	err = builder.Run(ctx, t, b.make.command(goals...))
+	gate, err := newGate(b.req.Work, b.request.conf.overrides())
+	if err != nil {
+		return err
+	}
+	b.make.vars = append(b.make.vars, "BR2_PACKAGE_OVERRIDE_FILE="+gate.makefile) // the last one counts
+	answered := gate.answer(func() error { return b.checkOwnConfigs(g, config) })
+	err = builder.Run(ctx, t, b.make.command(append(b.earlyGoals(g), gateGoal, "all")...))
+	gate.close()
+	wrong := <-answered
 	t.finish(err == nil)
 	if err == nil {
 		return nil
@@ -137,8 +136,11 @@ func (b *build) run(ctx context.Context, g graph, now *state, goals []string) er
 		now.Status = statusStopped
 		err = errors.Join(err, b.writeState(now))
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return err
+	case wrong != nil:
+		return wrong
 	}
 	return t.failure(err, g)
 }
