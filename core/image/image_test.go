@@ -365,6 +365,9 @@ func TestFailuresLeaveNothingBehind(t *testing.T) {
 			t.Parallel()
 			s := spec(t, "x86_64", "zstd")
 			test.change(&s)
+			if s.Root == bundle.Disk {
+				needs(t, "mksquashfs")
+			}
 			out := t.TempDir()
 			_, err := Write(test.ctx, test.format, s, out, nil)
 			wantError(t, err, test.want)
