@@ -97,7 +97,14 @@ $(BINARIES) &: $(SOURCES)
 	@touch $(BINARIES)
 
 .PHONY: test
-test: test-unit test-vm ## everything: unit tests, then a real VM and the tests that need one
+test: test-build test-unit test-vm ## everything: a real VM, the unit tests, and those that need the VM
+
+# The default VM, and the kernel of disk roots, which a test takes from the store.
+# First of all: --install installs what tests use as well.
+.PHONY: test-build
+test-build: $(BINARIES)
+	bin/leanlab build --install -f hcl/custom.hcl --var root=disk --no-proof --progress plain
+	bin/leanlab build --install -f hcl/custom.hcl --progress plain
 
 .PHONY: test-unit
 test-unit: ## the fast part: formatting, vet, and tests that build no VM
@@ -106,12 +113,9 @@ test-unit: ## the fast part: formatting, vet, and tests that build no VM
 	$(GO) test ./...
 
 # What tests need of the build is given to them by name; a test that does not
-# find what it needs says so and skips. The first build is for the kernel of disk
-# roots, which a test takes from the store.
+# find what it needs says so and skips.
 .PHONY: test-vm
-test-vm: $(BINARIES) build/test-musl-beam/beam.smp test-engines ## the default VM, built and booted, and every test that boots or runs one
-	bin/leanlab build --install -f hcl/custom.hcl --var root=disk --no-proof --progress plain
-	bin/leanlab build --install -f hcl/custom.hcl --progress plain
+test-vm: test-build build/test-musl-beam/beam.smp build/test-kernel test-engines ## the default VM, built and booted, and every test that boots or runs one
 	rm -rf build/test-sources && mkdir -p build/test-sources/linux build/test-sources/busybox
 	for name in linux busybox; do \
 		tar -xf "$$(bin/leanlab sources list | awk -v n=$$name '$$1 == n { print $$NF }')" -C build/test-sources/$$name --strip-components=1; \
@@ -136,8 +140,7 @@ test-engines:
 		echo 'leanlab: tests with container engines are skipped; for them: sudo apt-get install $(ENGINES)' >&2
 
 # A BEAM as Alpine has it, for the tests' own Alpine packages.
-build/test-musl-beam/beam.smp: plugins/alpine/testdata/musl-beam.sh | $(BINARIES)
-	bin/leanlab build --install -f hcl/custom.hcl --progress plain
+build/test-musl-beam/beam.smp: plugins/alpine/testdata/musl-beam.sh | test-build
 	$< "$$(bin/leanlab sources list | awk '$$1 == "erlang" { print $$NF }')" $(@D)
 
 # A kernel with modules, as Alpine has it.
