@@ -237,9 +237,6 @@ func (v *validation) values() {
 	switch c.Toolchain {
 	case "", toolchainInternal, toolchainExternal:
 	case toolchainHost:
-		if v.def.Arch != hostArch() {
-			v.add(fmt.Errorf("the host's own compiler compiles for %s", hostArch()), "No toolchain of the host for "+v.def.Arch, "toolchain")
-		}
 		v.warn("Toolchain made of the host's packages", "It is there in seconds, and holds whatever this distribution has: good for tests, not for production.", "toolchain")
 	default:
 		v.add(fmt.Errorf("%q is none of \"internal\", \"external\" and \"host\"", c.Toolchain), "Unknown toolchain", "toolchain")

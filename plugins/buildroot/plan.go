@@ -56,7 +56,7 @@ func (buildroot) Plan(ctx context.Context, def *builder.Definition) (*builder.Pl
 		configuration.Needs = append(configuration.Needs, stepUnpack)
 	}
 	if c.Toolchain == toolchainHost {
-		inputs, err := hostToolchainInputs(ctx)
+		inputs, err := hostToolchainInputs(ctx, def.Arch)
 		if err != nil {
 			return nil, err
 		}

@@ -74,7 +74,7 @@ func (buildroot) Probe(ctx context.Context, def *builder.Definition) ([]builder.
 	missing = append(missing, versionProblems(ctx)...)
 	missing = append(missing, perlProblems(ctx)...)
 	if c.Toolchain == toolchainHost {
-		missing = append(missing, hostToolchainNeeds(ctx)...)
+		missing = append(missing, hostToolchainNeeds(ctx, def.Arch)...)
 	}
 	return missing, nil
 }

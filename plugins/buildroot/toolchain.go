@@ -12,11 +12,12 @@ import (
 	"strings"
 
 	"github.com/somebloke1/elixir-lean-lab/core/builder"
+	"github.com/somebloke1/elixir-lean-lab/core/cc"
 	"github.com/somebloke1/elixir-lean-lab/core/kernel"
 )
 
-// hostScript makes a toolchain from the packages of a Debian host and prints the
-// lines that describe it.
+// hostScript makes a toolchain for an architecture from the packages of a Debian
+// host and prints the lines that describe it.
 const hostScript = "utils/debian-toolchain"
 
 // Files of the toolchain step.
@@ -28,7 +29,7 @@ const (
 // buildToolchain runs the external tree's script.
 func buildToolchain(ctx context.Context, req *builder.BuildRequest, ev builder.Events) error {
 	script := filepath.Join(req.Definition.Root, externalDir, hostScript)
-	cmd := exec.Command(script, filepath.Join(req.Out, toolchainDir))
+	cmd := exec.Command(script, filepath.Join(req.Out, toolchainDir), req.Definition.Arch)
 	lines, err := os.Create(filepath.Join(req.Out, toolchainLines))
 	if err != nil {
 		return err
@@ -38,20 +39,32 @@ func buildToolchain(ctx context.Context, req *builder.BuildRequest, ev builder.E
 	return builder.Run(ctx, ev, cmd)
 }
 
-// hostPackages are those that the script takes files from.
-func hostPackages(ctx context.Context) ([]string, error) {
+// hostPackages are those that the script takes files from, for an architecture.
+func hostPackages(ctx context.Context, arch string) ([]string, error) {
 	out, err := exec.CommandContext(ctx, "gcc", "-dumpversion").Output()
 	if err != nil {
 		return nil, fmt.Errorf("gcc -dumpversion: %w", err)
 	}
+	// A release's cross compiler is its own compiler's version.
 	v, _, _ := strings.Cut(strings.TrimSpace(string(out)), ".")
-	return []string{"gcc-" + v, "g++-" + v, "cpp-" + v, "libgcc-" + v + "-dev", "libstdc++-" + v + "-dev",
-		"libc6", "libc6-dev", "linux-libc-dev", "libgcc-s1", "libstdc++6", "binutils"}, nil
+	compiler := []string{"gcc-" + v, "g++-" + v, "cpp-" + v, "binutils"}
+	libraries := []string{"libgcc-" + v + "-dev", "libstdc++-" + v + "-dev", "libc6", "libc6-dev", "linux-libc-dev", "libgcc-s1", "libstdc++6"}
+	if triplet := cc.CrossTriplet(arch); triplet != "" {
+		of := "-" + strings.ReplaceAll(triplet, "_", "-") // Debian has no _ in names
+		compiler = append(compiler, "gcc", "g++")         // without a version in their programs' names
+		for i := range compiler {
+			compiler[i] += of
+		}
+		for i := range libraries {
+			libraries[i] += "-" + map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[arch] + "-cross"
+		}
+	}
+	return append(compiler, libraries...), nil
 }
 
 // hostToolchainInputs are the versions of those packages.
-func hostToolchainInputs(ctx context.Context) (map[string]string, error) {
-	packages, err := hostPackages(ctx)
+func hostToolchainInputs(ctx context.Context, arch string) (map[string]string, error) {
+	packages, err := hostPackages(ctx, arch)
 	if err != nil {
 		return nil, err
 	}
@@ -62,11 +75,11 @@ func hostToolchainInputs(ctx context.Context) (map[string]string, error) {
 	return map[string]string{"packages": strings.Join(strings.Fields(string(out)), " ")}, nil
 }
 
-func hostToolchainNeeds(ctx context.Context) []builder.Missing {
+func hostToolchainNeeds(ctx context.Context, arch string) []builder.Missing {
 	if _, err := exec.LookPath("dpkg-query"); err != nil {
 		return []builder.Missing{{What: "dpkg-query", Why: `toolchain = "host" is made of Debian's packages`, Remedy: `choose another toolchain: "internal"`}}
 	}
-	packages, err := hostPackages(ctx)
+	packages, err := hostPackages(ctx, arch)
 	if err != nil {
 		return nil // no gcc: said already
 	}
