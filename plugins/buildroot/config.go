@@ -60,7 +60,7 @@ func (buildroot) Describe() builder.Description {
 			{Name: "externals", Type: "list(string)", Default: `[]`,
 				Doc: "More external trees (BR2_EXTERNAL), after buildroot-external/."},
 			{Name: "toolchain", Type: "string", Default: `""`,
-				Doc: `"internal": built by Buildroot; "external": at toolchain_path; "host": made of the host distribution's compiler and C library in seconds, not for production. Default: as the defconfig says.`},
+				Doc: `"internal": built by Buildroot; "external": at toolchain_path; "host": made of the host distribution's compiler, or cross compiler, and its C library in seconds, not for production. Default: as the defconfig says.`},
 			{Name: "toolchain_path", Type: "string", Default: `""`,
 				Doc: `Directory of the external toolchain, whose compiler is bin/PREFIX-gcc.`},
 			{Name: "kernel", Type: "string", Default: `""`,
