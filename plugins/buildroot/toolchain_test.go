@@ -51,6 +51,18 @@ func TestAToolchainIsMadeOfTheHostsPackages(t *testing.T) {
 					t.Errorf("the script does not say %s:\n%s", line, said)
 				}
 			}
+			// One directory of libraries, by all its names, and one of headers: Buildroot
+			// copies libraries from wherever the loader's directory is.
+			sysroot := filepath.Join(f.dir, "sysroot")
+			for name, want := range map[string]string{"lib64": "lib", "usr/lib": "../lib", "usr/lib64": "../lib"} {
+				if got, err := os.Readlink(filepath.Join(sysroot, name)); err != nil || got != want {
+					t.Errorf("%s leads to %q, want %q: %v", name, got, want, err)
+				}
+			}
+			top, err := os.ReadDir(sysroot)
+			if err != nil || len(top) != 3 {
+				t.Errorf("the sysroot has %v, want lib, lib64 and usr: %v", top, err)
+			}
 			program := filepath.Join(t.TempDir(), "program")
 			cmd := exec.CommandContext(t.Context(), f.program("g++"), "-xc++", "-", "-o", program, "-Wl,--trace")
 			cmd.Stdin = strings.NewReader("#include <string>\nint main() { return std::string().size(); }\n")
