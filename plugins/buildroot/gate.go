@@ -41,7 +41,8 @@ func (g *gate) answer(check func() error) <-chan error {
 	go func() {
 		defer close(said)
 		for {
-			// It can be opened as soon as somebody reads (fifo(7)).
+			// It can be opened as soon as somebody reads (fifo(7)). Whatever else
+			// keeps it from that, make must not be left waiting.
 			f, err := os.OpenFile(g.fifo, os.O_WRONLY|unix.O_NONBLOCK, 0)
 			if err == nil {
 				word := "go\n"
@@ -51,10 +52,6 @@ func (g *gate) answer(check func() error) <-chan error {
 				}
 				_, _ = f.WriteString(word) // to nobody, if make was killed meanwhile
 				f.Close()
-				return
-			}
-			if !errors.Is(err, unix.ENXIO) {
-				said <- err
 				return
 			}
 			select {
