@@ -33,6 +33,20 @@ M:0:0:0755
 R:env
 `
 
+// listed are the packages that a root step says its root consists of.
+func listed(t *testing.T, out string) []installed {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(out, rootPackages))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []installed
+	if err := json.Unmarshal(data, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 func TestAnImagesOwnDatabaseSaysWhatItConsistsOf(t *testing.T) {
 	t.Parallel()
 	host := newRegistry(t)
@@ -50,14 +64,7 @@ func TestAnImagesOwnDatabaseSaysWhatItConsistsOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		data, err := os.ReadFile(filepath.Join(out, rootPackages))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []installed
-		if err := json.Unmarshal(data, &got); err != nil {
-			t.Fatal(err)
-		}
+		got := listed(t, out)
 		want := []installed{
 			{Name: "musl", Version: "1.2.5-r10", Files: []string{strings.TrimSuffix(db, "apk/db/installed") + "ld-musl-x86_64.so.1"}},
 			{Name: "team-tool", Version: "1-r0", Files: []string{"/rooted", "/usr/bin/env"}},
@@ -78,14 +85,7 @@ func TestOurOwnDatabaseIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(filepath.Join(out, rootPackages))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want []installed
-	if err := json.Unmarshal(data, &want); err != nil {
-		t.Fatal(err)
-	}
+	want := listed(t, out)
 	r := &root{tree: readTree(t, filepath.Join(out, rootTar))}
 	got, err := r.readDatabase()
 	if err != nil {
