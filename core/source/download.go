@@ -141,7 +141,7 @@ func (d *downloader) downloadVerified(ctx context.Context, f found, part, from s
 	for fresh := false; ; fresh = true {
 		resumed, err := d.downloadAll(ctx, f, part, from, progress)
 		if err != nil {
-			return err
+			return sayKept(err, part)
 		}
 		if err = verify(part, f.release, f.url); err == nil || fresh || !resumed {
 			return err
@@ -185,17 +185,10 @@ func (d *downloader) downloadAll(ctx context.Context, f found, part, from string
 	if err := d.unreachable(u.Host); err != nil {
 		return false, fmt.Errorf("%s: %w (seen earlier in this run)", f.url, err)
 	}
-	size := func() int64 {
-		info, err := os.Stat(part)
-		if err != nil {
-			return 0
-		}
-		return info.Size()
-	}
-	resumed = size() > 0
+	resumed = fileSize(part) > 0
 	pause := d.pause
 	for failures := 0; ; {
-		before := size()
+		before := fileSize(part)
 		err := d.attempt(ctx, f, part, from, progress)
 		var again *retryable
 		if err == nil || !errors.As(err, &again) || ctx.Err() != nil {
@@ -203,11 +196,14 @@ func (d *downloader) downloadAll(ctx context.Context, f found, part, from string
 			return resumed, err
 		}
 		resumed = true
-		if failures++; size() > before {
+		if failures++; fileSize(part) > before {
 			failures, pause = 1, d.pause
 		}
 		if failures == d.tries {
-			return resumed, gaveUp(err, failures, size())
+			if failures > 1 {
+				err = fmt.Errorf("%w (gave up after %d attempts)", err, failures)
+			}
+			return resumed, err
 		}
 		d.logf("%s: %v; trying again", f.release.File, err)
 		select {
@@ -270,19 +266,22 @@ func (v validator) ifRange() string {
 	return v.LastModified
 }
 
-// gaveUp says how often a download was tried, and what is there of it.
-func gaveUp(err error, attempts int, kept int64) error {
-	var more []string
-	if attempts > 1 {
-		more = append(more, fmt.Sprintf("gave up after %d attempts", attempts))
+// sayKept adds what is there of a download that may be continued another time.
+func sayKept(err error, part string) error {
+	var again *retryable
+	if n := fileSize(part); n > 0 && errors.As(err, &again) {
+		return fmt.Errorf("%w; %d bytes are kept and will be continued", err, n)
 	}
-	if kept > 0 {
-		more = append(more, fmt.Sprintf("%d bytes are kept and will be continued", kept))
+	return err
+}
+
+// fileSize is 0 where there is no file.
+func fileSize(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
 	}
-	if len(more) == 0 {
-		return err
-	}
-	return fmt.Errorf("%w (%s)", err, strings.Join(more, "; "))
+	return info.Size()
 }
 
 // attempt sends one request and appends what it brings to the .part.

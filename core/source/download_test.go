@@ -313,6 +313,34 @@ func TestAServerThatStallsIsGivenUpAndTheRestFetchedLater(t *testing.T) {
 	}
 }
 
+func TestWhatIsKeptOfADownloadIsSaid(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		half(w, testContent)
+		panic(http.ErrAbortHandler)
+	}))
+	defer srv.Close()
+	r := testRelease(srv.URL)
+	s := newTestSources(t, Options{}, r)
+	kept := fmt.Sprintf("%d bytes are kept and will be continued", len(testContent)/2)
+	if got := refused(t, s, r.request()); !strings.Contains(got, kept) {
+		t.Errorf("said %q, want %q", got, kept)
+	}
+	if got := leftovers(t, s.o.Dir); !strings.Contains(got, r.SHA256+".part") {
+		t.Errorf("left in the cache: %q", got)
+	}
+
+	// Of a file without a digest nobody could tell what the rest belongs to.
+	s = newTestSources(t, Options{})
+	_, _, err := s.GetFiles(t.Context(), somePackages, []string{srv.URL}, resolvePackages)
+	if err == nil || strings.Contains(err.Error(), "kept") {
+		t.Errorf("said %v", err)
+	}
+	if got := leftovers(t, s.o.Dir); got != "" {
+		t.Errorf("left in the cache: %q", got)
+	}
+}
+
 func TestTwoGetsAtOnceDownloadOnce(t *testing.T) {
 	t.Parallel()
 	waiting := make(chan struct{})

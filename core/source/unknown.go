@@ -40,6 +40,7 @@ func (d *downloader) fetchUnknown(ctx context.Context, f found, key string, prog
 	}
 	if err != nil {
 		os.Remove(part)
+		os.Remove(from)
 		return "", "", err
 	}
 	if sum, err = sha256File(part); err != nil {
