@@ -126,7 +126,7 @@ func (b *build) run(ctx context.Context, g graph, now *state, config *kernel.Con
 	err = builder.Run(ctx, t, b.make.command(append(b.earlyGoals(g), gateGoal, "all")...))
 	gate.close()
 	wrong := <-answered
-	t.finish(err == nil)
+	t.finish()
 	if err == nil {
 		return nil
 	}

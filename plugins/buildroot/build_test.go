@@ -75,6 +75,11 @@ func TestProgressCountsPackages(t *testing.T) {
 	if want := (builder.Progress{Done: 7, Total: 7, Unit: "packages"}); b.events.last != want {
 		t.Errorf("at the end %+v, want %+v", b.events.last, want)
 	}
+	// The kernel and BusyBox are configured before anything is built.
+	first := slices.IndexFunc(b.events.parts, func(part string) bool { return strings.HasSuffix(part, " building") })
+	if part := b.events.parts[first]; b.events.done[part] != 0 {
+		t.Errorf("%d packages were installed when the first one was built: %s", b.events.done[part], part)
+	}
 }
 
 func TestAFailureNamesThePackageAndItsLog(t *testing.T) {

@@ -86,6 +86,7 @@ type events struct {
 	parts   []string
 	notices []string
 	last    builder.Progress
+	done    map[string]int64 // part → packages that were installed when it began
 	onLine  func(string)
 }
 
@@ -104,6 +105,10 @@ func (e *events) Emit(ev builder.Event) {
 		e.notices = append(e.notices, ev.Diagnostic.Summary+"\n"+ev.Diagnostic.Detail)
 	case builder.Progress:
 		e.last = ev
+		if e.done == nil {
+			e.done = map[string]int64{}
+		}
+		e.done[e.parts[len(e.parts)-1]] = ev.Done
 	}
 }
 

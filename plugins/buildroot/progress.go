@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,10 +20,9 @@ import (
 // pkg-utils.mk, MESSAGE).
 type tracker struct {
 	builder.Events
-	dir     string          // of the logs
-	todo    map[string]bool // packages that are not installed yet
+	dir     string            // of the logs
+	todo    map[string]string // package that is not installed yet → the stamp that it will have
 	total   int64
-	done    int64
 	current string // package
 	part    string // title of the part that is open
 	log     *os.File
@@ -34,10 +34,10 @@ type tracker struct {
 
 // newTracker counts what is left of the graph.
 func newTracker(ev builder.Events, dir string, g graph, output string) (*tracker, error) {
-	t := &tracker{Events: ev, dir: dir, todo: map[string]bool{}}
+	t := &tracker{Events: ev, dir: dir, todo: map[string]string{}}
 	for _, name := range g.built() {
-		if !g[name].Virtual && !exists(filepath.Join(output, g[name].StampDir, ".stamp_installed")) {
-			t.todo[name] = true
+		if stamp := filepath.Join(output, g[name].StampDir, ".stamp_installed"); !g[name].Virtual && !exists(stamp) {
+			t.todo[name] = stamp
 		}
 	}
 	t.total = int64(len(t.todo))
@@ -71,7 +71,7 @@ func (t *tracker) Emit(e builder.Event) {
 // begin opens the part of a phase.
 func (t *tracker) begin(name, version, phase string) {
 	if name != t.current {
-		t.leave()
+		t.closeLog()
 		t.current = name
 		t.open(name)
 	}
@@ -89,28 +89,20 @@ func (t *tracker) endPart() {
 	}
 }
 
-// leave counts the package that make has gone on from.
-func (t *tracker) leave() {
-	if t.todo[t.current] {
-		delete(t.todo, t.current)
-		t.done++
-	}
-	t.closeLog()
-}
-
+// progress counts the packages that are installed by now. That make has gone on
+// to another one says nothing: it downloads all of them first, and configures
+// some, long before it builds them.
 func (t *tracker) progress() {
+	maps.DeleteFunc(t.todo, func(_, stamp string) bool { return exists(stamp) })
 	if t.total > 0 {
-		t.Events.Emit(builder.Progress{Done: min(t.done, t.total), Total: t.total, Unit: "packages"})
+		t.Events.Emit(builder.Progress{Done: t.total - int64(len(t.todo)), Total: t.total, Unit: "packages"})
 	}
 }
 
 // finish is called when make has ended.
-func (t *tracker) finish(succeeded bool) {
+func (t *tracker) finish() {
 	t.endPart()
-	if succeeded {
-		t.leave()
-		t.progress()
-	}
+	t.progress()
 	t.closeLog()
 }
 
