@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,7 +49,8 @@ func hostPackages(ctx context.Context, arch string) ([]string, error) {
 	// A release's cross compiler is its own compiler's version.
 	v, _, _ := strings.Cut(strings.TrimSpace(string(out)), ".")
 	compiler := []string{"gcc-" + v, "g++-" + v, "cpp-" + v, "binutils"}
-	libraries := []string{"libgcc-" + v + "-dev", "libstdc++-" + v + "-dev", "libc6", "libc6-dev", "linux-libc-dev", "libgcc-s1", "libstdc++6"}
+	libraries := []string{"libgcc-" + v + "-dev", "libstdc++-" + v + "-dev", "libc6", "libc6-dev", "linux-libc-dev", "libgcc-s1", "libstdc++6", "libatomic1"}
+	native := []string{"libcrypt1", "libcrypt-dev"} // there are none for cross compilers
 	if triplet := cc.CrossTriplet(arch); triplet != "" {
 		of := "-" + strings.ReplaceAll(triplet, "_", "-") // Debian has no _ in names
 		compiler = append(compiler, "gcc", "g++")         // without a version in their programs' names
@@ -58,8 +60,9 @@ func hostPackages(ctx context.Context, arch string) ([]string, error) {
 		for i := range libraries {
 			libraries[i] += "-" + map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[arch] + "-cross"
 		}
+		native = nil
 	}
-	return append(compiler, libraries...), nil
+	return slices.Concat(compiler, libraries, native), nil
 }
 
 // hostToolchainInputs are the versions of those packages.
