@@ -58,10 +58,14 @@ func run(ctx context.Context, ev Events, cmd *exec.Cmd, grace time.Duration) err
 	}
 	defer out.Close()
 	lines := &lineReader{emit: func(line string) { ev.Emit(Log{Line: line}) }}
-	drained := make(chan struct{})
-	go func() { defer close(drained); lines.readAll(out) }()
+	ended, drained := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(drained)
+		lines.readAll(&unhurried{r: out, began: time.Now(), ended: ended})
+	}()
 
 	waitStopping(ctx, cmd.Process.Pid, grace)
+	close(ended)
 	err = cmd.Wait()
 	// A process that left the group may hold the pipe open for ever.
 	_ = out.SetReadDeadline(time.Now().Add(drainTime))
@@ -87,6 +91,8 @@ func start(cmd *exec.Cmd) (*os.File, error) {
 		return nil, err
 	}
 	defer w.Close()
+	// So that nothing that prints has to wait for unhurried; the kernel may allow less.
+	_, _ = unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, pipeSize)
 	if cmd.Stdout == nil {
 		cmd.Stdout = w
 	}
@@ -175,6 +181,36 @@ func commandName(cmd *exec.Cmd) string {
 	return name
 }
 
+// unhurried reads what a command prints. Where that is a line now and then, it
+// lets some more come before it reads again: to wake up this process, and the
+// host behind it, for every line of an hour's make takes more of a processor than
+// the lines do. It waits for a hundredth of the command's time so far at most, and
+// not once that has ended.
+type unhurried struct {
+	r     io.Reader
+	began time.Time
+	ended <-chan struct{}
+	slow  bool // the last read did not find much
+}
+
+const (
+	pipeSize     = 1 << 20 // fs.pipe-max-size's default (pipe(7))
+	readSize     = 32 << 10
+	longestPause = 500 * time.Millisecond
+)
+
+func (u *unhurried) Read(p []byte) (int, error) {
+	if u.slow {
+		select {
+		case <-u.ended:
+		case <-time.After(min(time.Since(u.began)/100, longestPause)):
+		}
+	}
+	n, err := u.r.Read(p)
+	u.slow = n < len(p)/2
+	return n, err
+}
+
 // lineReader cuts a stream into lines that are clean and bounded, and keeps the
 // last of them.
 type lineReader struct {
@@ -183,7 +219,7 @@ type lineReader struct {
 }
 
 func (l *lineReader) readAll(r io.Reader) {
-	in := bufio.NewReader(r)
+	in := bufio.NewReaderSize(r, readSize)
 	var line []byte
 	var redraw bool // a "\r" was read: what follows overwrites the line, unless that is "\n"
 	for {

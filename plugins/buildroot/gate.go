@@ -14,6 +14,10 @@ import (
 // place of two: to read Buildroot's makefiles takes make five seconds each time.
 const gateGoal = "leanlab-gate"
 
+// gatePoll is how often it is looked whether make is there, which takes minutes
+// where the toolchain must be built first.
+const gatePoll = 200 * time.Millisecond
+
 // gate is where make waits. Its rule comes by way of Buildroot's package override
 // file, which only the make at the top includes.
 type gate struct {
@@ -57,7 +61,7 @@ func (g *gate) answer(check func() error) <-chan error {
 			select {
 			case <-g.closed:
 				return
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(gatePoll):
 			}
 		}
 	}()

@@ -193,6 +193,8 @@ func (rogue) Build(ctx context.Context, req *builder.BuildRequest, ev builder.Ev
 			ev.Emit(builder.Log{Line: line})
 		}
 		return nil, nil
+	case "compiles": // a line now and then, as make prints them
+		return nil, builder.Run(ctx, ev, exec.Command("sh", "-c", `for i in $(seq 300); do echo "  CC $i.o"; sleep 0.05; done`))
 	case "floods-stderr":
 		ev.Emit(builder.Log{Line: "begun"})
 		chunk := []byte(strings.Repeat("y", 1<<16))

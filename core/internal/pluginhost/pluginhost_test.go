@@ -651,3 +651,45 @@ func BenchmarkStartToDescribe(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// What a line of a long build costs in the host and its plugin: they pass on some
+// ten thousand of an hour's, and all that is taken from the compiler.
+func BenchmarkLineOfABuild(b *testing.B) {
+	p, err := Start(b.Context(), pluginPath(b, "rogue"), Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	req := &builder.BuildRequest{Definition: &builder.Definition{VM: "vm"}, Step: "compiles", Out: b.TempDir(), Work: b.TempDir(), Jobs: 2}
+	began, lines := processorTime(b, os.Getpid(), p.process.cmd.Process.Pid), 0
+	for b.Loop() {
+		r := &recorder{}
+		if _, err := p.Build(b.Context(), req, r); err != nil {
+			b.Fatal(err)
+		}
+		lines += len(r.events)
+	}
+	spent := processorTime(b, os.Getpid(), p.process.cmd.Process.Pid) - began
+	b.ReportMetric(float64(spent.Microseconds())/float64(lines), "CPU-µs/line")
+	b.ReportMetric(0, "ns/op")
+}
+
+// processorTime is what processes have used of processors, without their
+// children's share (proc(5), /proc/pid/stat).
+func processorTime(b *testing.B, pids ...int) time.Duration {
+	const tick = time.Second / 100 // USER_HZ
+	var sum time.Duration
+	for _, pid := range pids {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, fields, _ := strings.Cut(string(text), ") ")
+		var user, system int64
+		if _, err := fmt.Sscanf(strings.Join(strings.Fields(fields)[11:13], " "), "%d %d", &user, &system); err != nil {
+			b.Fatalf("/proc/%d/stat: %v: %s", pid, err, text)
+		}
+		sum += time.Duration(user+system) * tick
+	}
+	return sum
+}
