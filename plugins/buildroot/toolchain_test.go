@@ -5,7 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,6 +84,36 @@ func TestAToolchainIsMadeOfTheHostsPackages(t *testing.T) {
 			defer file.Close()
 			if file.Machine != machine {
 				t.Errorf("a program is for %v", file.Machine)
+			}
+		})
+	}
+}
+
+// A package that is upgraded makes another toolchain: all of them are in its key.
+func TestTheHostsToolchainIsKeyedByEveryPackageItTakesFrom(t *testing.T) {
+	t.Parallel()
+	for _, arch := range []string{"x86_64", "aarch64"} {
+		t.Run(arch, func(t *testing.T) {
+			t.Parallel()
+			if missing := hostToolchainNeeds(t.Context(), arch); len(missing) > 0 {
+				t.Skipf("not installed: %v", missing)
+			}
+			keyed, err := hostPackages(t.Context(), arch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.CommandContext(t.Context(), "sh", "-x", filepath.Join("../..", externalDir, hostScript), filepath.Join(t.TempDir(), "toolchain"), arch).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			taken := regexp.MustCompile(`(?m)^\+ dpkg-query --listfiles (\S+)$`).FindAllSubmatch(out, -1)
+			if len(taken) == 0 {
+				t.Fatalf("it takes from no package: %s", out)
+			}
+			for _, m := range taken {
+				if !slices.Contains(keyed, string(m[1])) {
+					t.Errorf("%s is not in the key", m[1])
+				}
 			}
 		})
 	}
