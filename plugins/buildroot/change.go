@@ -305,6 +305,10 @@ func (b *build) decideSymbols(d *decision, was, now *state, g graph) error {
 	if err != nil {
 		return err
 	}
+	inherited, err := inheritedByHost(b.br)
+	if err != nil {
+		return err
+	}
 	for _, symbol := range changed {
 		word := regexp.MustCompile(`\b` + regexp.QuoteMeta(symbol) + `\b`)
 		why := b.explain(symbol)
@@ -315,6 +319,9 @@ func (b *build) decideSymbols(d *decision, was, now *state, g graph) error {
 			for _, name := range r.packages {
 				if _, before := was.Packages[name]; !before {
 					continue // it is built anyway
+				}
+				if target, host := strings.CutPrefix(name, "host-"); host && r.alone && !touchesHost(string(r.text), symbol, upper(target), inherited) {
+					continue
 				}
 				if ownConfig.MatchString(symbol) && b.hasOwnConfig(g[name]) {
 					d.reconfigure[name] = why
@@ -357,6 +364,7 @@ type reader struct {
 	file     string
 	text     []byte
 	packages []string
+	alone    bool // there is no other makefile in the directory that could read its variables
 }
 
 // readers reads the makefiles of the packages of the graph, and the common ones.
@@ -378,6 +386,7 @@ func (b *build) readers(g graph) ([]reader, error) {
 		patterns[filepath.Join(e.dir, "external.mk")] = nil
 	}
 	var all []reader
+	inDir := map[string]int{}
 	for _, pattern := range sortedKeys(patterns) {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
@@ -388,8 +397,12 @@ func (b *build) readers(g graph) ([]reader, error) {
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, reader{file, text, patterns[pattern]})
+			all = append(all, reader{file: file, text: text, packages: patterns[pattern]})
+			inDir[filepath.Dir(file)]++
 		}
+	}
+	for i := range all {
+		all[i].alone = inDir[filepath.Dir(all[i].file)] == 1
 	}
 	return all, nil
 }

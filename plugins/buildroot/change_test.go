@@ -54,6 +54,21 @@ func TestOnlyWhatAChangeTouchesIsBuiltAgain(t *testing.T) {
 			want:    "trouble",
 			says:    "trouble: BR2_PACKAGE_TROUBLE_WITH changed (",
 		},
+		"a package's option that the host's of the same name does not see": {
+			prepare: func(s *standin) { s.add("BR2_PACKAGE_TROUBLE=y\nBR2_PACKAGE_HOST_TROUBLE=y") },
+			change:  func(s *standin) { s.add(`BR2_PACKAGE_TROUBLE_WITH="slow"`) },
+			want:    "trouble",
+			says:    "1 of 9 packages are built again",
+		},
+		"a package's option that the host's of the same name sees": {
+			prepare: func(s *standin) {
+				s.edit(filepath.Join(s.buildroot, "package/trouble/trouble.mk"), "TROUBLE_WITH =", "HOST_TROUBLE_FILES = $(TROUBLE_WITH)\nTROUBLE_WITH =")
+				s.add("BR2_PACKAGE_TROUBLE=y\nBR2_PACKAGE_HOST_TROUBLE=y")
+			},
+			change: func(s *standin) { s.add(`BR2_PACKAGE_TROUBLE_WITH="slow"`) },
+			want:   "host-trouble trouble",
+			says:   "host-trouble: BR2_PACKAGE_TROUBLE_WITH changed (",
+		},
 		"a package's recipe, and what depends on it": {
 			change: func(s *standin) { s.edit(filepath.Join(s.buildroot, "package/zlib/zlib.mk"), "1.0,", "1.0.1,") },
 			want:   "leanlab-elixir leanlab-otp zlib",

@@ -13,3 +13,4 @@ define TROUBLE_BUILD
 endef
 endif
 $(eval $(call package,trouble,0.1,skeleton,target,package/trouble,TROUBLE))
+$(eval $(call package,host-trouble,0.1,,host,package/trouble,HOST_TROUBLE))
