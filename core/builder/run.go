@@ -30,7 +30,8 @@ const (
 // Standard output and standard error share one pipe, in the order in which they
 // were written, unless cmd.Stdout or cmd.Stderr is set. Lines end in "\n"; of a
 // progress display redrawn with "\r", what stood last is the line. Lines longer
-// than 4096 bytes are cut into several.
+// than 4096 bytes are cut into several. Of a long command they come several at a
+// time, each at most half a second late.
 //
 // When ctx is cancelled, the process group gets SIGTERM, and SIGKILL five
 // seconds later; the error then wraps the context's cause. Should this process

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -68,6 +71,59 @@ func TestLongLineIsCutBetweenCharacters(t *testing.T) {
 	if len(got) != (len(text)+maxLine-1)/maxLine && len(got) != (len(text)+maxLine-1)/maxLine+1 {
 		t.Errorf("%d pieces of %d bytes", len(got), len(text))
 	}
+}
+
+// slowPipe has what was written to it, and counts how often somebody looked.
+type slowPipe struct {
+	lines chan string
+	reads int
+}
+
+func (p *slowPipe) Read(b []byte) (int, error) {
+	p.reads++
+	line, ok := <-p.lines
+	if !ok {
+		return 0, io.EOF
+	}
+	n := copy(b, line)
+	for len(p.lines) > 0 {
+		n += copy(b[n:], <-p.lines)
+	}
+	return n, nil
+}
+
+func TestLinesOfALongCommandAreReadSeveralAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const lines, every = 6000, 50 * time.Millisecond // five minutes
+		pipe, ended, began := &slowPipe{lines: make(chan string, lines)}, make(chan struct{}), time.Now()
+		go func() {
+			for i := range lines {
+				time.Sleep(every)
+				pipe.lines <- fmt.Sprintln(i)
+			}
+			close(ended)
+			close(pipe.lines)
+		}()
+		got := 0
+		l := &lineReader{emit: func(line string) {
+			if line != strconv.Itoa(got) {
+				t.Fatalf("line %d is %q", got, line)
+			}
+			got++
+			printed := time.Duration(got) * every
+			if late, most := time.Since(began)-printed, min(time.Since(began)/100, longestPause); late > most {
+				t.Fatalf("line %s, of %s, came %s later, more than %s", line, printed, late, most)
+			}
+		}}
+		l.readAll(&unhurried{r: pipe, began: began, ended: ended})
+		if got != lines || pipe.reads > lines/5 {
+			t.Errorf("%d lines in %d reads, want %d in a fifth as many", got, pipe.reads, lines)
+		}
+		if over := time.Since(began) - lines*every; over != 0 {
+			t.Errorf("it went on for %s after the command's end", over)
+		}
+	})
 }
 
 func FuzzLinesAreCleanAndBounded(f *testing.F) {

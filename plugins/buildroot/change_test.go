@@ -69,6 +69,15 @@ func TestOnlyWhatAChangeTouchesIsBuiltAgain(t *testing.T) {
 			want:   "host-trouble trouble",
 			says:   "host-trouble: BR2_PACKAGE_TROUBLE_WITH changed (",
 		},
+		"a package's option that the host's sees by another makefile of theirs": {
+			prepare: func(s *standin) {
+				writeFile(s.t, filepath.Join(s.buildroot, "package/trouble/more.mk"), "HOST_TROUBLE_FILES = $(TROUBLE_WITH)\n")
+				s.add("BR2_PACKAGE_TROUBLE=y\nBR2_PACKAGE_HOST_TROUBLE=y")
+			},
+			change: func(s *standin) { s.add(`BR2_PACKAGE_TROUBLE_WITH="slow"`) },
+			want:   "host-trouble trouble",
+			says:   "host-trouble: BR2_PACKAGE_TROUBLE_WITH changed (",
+		},
 		"a package's recipe, and what depends on it": {
 			change: func(s *standin) { s.edit(filepath.Join(s.buildroot, "package/zlib/zlib.mk"), "1.0,", "1.0.1,") },
 			want:   "leanlab-elixir leanlab-otp zlib",
